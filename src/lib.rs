@@ -1,0 +1,30 @@
+//! Event sockets: a program says what it is doing, others listen.
+
+#![warn(missing_docs)]
+// `unsafe` stands only in `sys` and `ffi`.
+#![deny(unsafe_code)]
+
+mod client;
+mod error;
+mod event_name;
+#[allow(unsafe_code)]
+pub mod ffi;
+mod message;
+mod notes;
+mod payload;
+mod server;
+mod settings;
+#[allow(unsafe_code)]
+mod sys;
+mod timestamp;
+mod transport;
+mod wire;
+
+pub use client::{Client, ClientStats};
+pub use error::{Error, Result, Status};
+pub use event_name::validate_event_name;
+pub use message::{Kind, Message, MessageType, Value};
+pub use payload::Payload;
+pub use server::{ClientInfo, Event, Server, ServerStats};
+pub use settings::Options;
+pub use transport::Transport;

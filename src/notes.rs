@@ -1,0 +1,30 @@
+//! Log records that arise while a lock is held, kept until it is released.
+//!
+//! A logger is somebody else's code: it may call back into the library, so it must never run
+//! under one of our locks.
+
+use log::Level;
+
+/// Records waiting for their lock to be released.
+#[derive(Default)]
+pub(crate) struct Notes(Vec<(Level, &'static str, String)>);
+
+impl Notes {
+    /// Keeps a record for later; `text` is only built when somebody listens at this level.
+    pub fn add(&mut self, level: Level, target: &'static str, text: impl FnOnce() -> String) {
+        if level <= log::max_level() {
+            self.0.push((level, target, text()));
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Hands the records to the logger. Call it without a lock.
+    pub fn emit(self) {
+        for (level, target, text) in self.0 {
+            log::log!(target: target, level, "{text}");
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! The two clocks: one for timestamps, one for durations.
+
+use std::time::Duration;
+
+fn read(clock: libc::clockid_t) -> libc::timespec {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the duration of the call, which cannot fail for the
+    // two clocks used here and writes nothing else.
+    unsafe { libc::clock_gettime(clock, &mut time) };
+    time
+}
+
+/// Unix time as seconds and nanoseconds.
+pub(crate) fn wall_clock() -> (i64, u32) {
+    let time = read(libc::CLOCK_REALTIME);
+    (time.tv_sec, time.tv_nsec as u32)
+}
+
+/// A moment of the monotonic clock, in nanoseconds since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Monotonic(u64);
+
+impl Monotonic {
+    pub fn now() -> Monotonic {
+        let time = read(libc::CLOCK_MONOTONIC);
+        Monotonic(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    pub fn after(self, duration: Duration) -> Monotonic {
+        Monotonic(self.0.saturating_add(duration.as_nanos() as u64))
+    }
+
+    /// How long it is from `earlier` until this moment; nothing if `earlier` is later.
+    pub fn since(self, earlier: Monotonic) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+
+    /// How long it still is until this moment; nothing when it has passed.
+    pub fn remaining(self) -> Duration {
+        self.since(Monotonic::now())
+    }
+}

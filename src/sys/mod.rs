@@ -1,0 +1,27 @@
+//! System calls: the only `unsafe` code outside `ffi`.
+//!
+//! Everything here is a thin, safe form of one system call or of a few that belong together.
+//! Descriptors are close-on-exec, sockets are non-blocking, and a write never raises SIGPIPE.
+
+mod clock;
+mod epoll;
+mod file;
+mod process;
+mod signal_fd;
+mod socket;
+
+pub(crate) use clock::{Monotonic, wall_clock};
+pub(crate) use epoll::{Epoll, EpollEvent, Interest};
+pub(crate) use file::{LockKind, effective_uid, set_mode, try_lock};
+pub(crate) use process::{Process, in_secure_mode, spawn_without_signals};
+pub(crate) use signal_fd::{EventFd, TimerFd};
+pub(crate) use socket::{
+    Credentials, Readiness, WaitFor, accept, bind_unix, connect_tcp, connect_unix, has_ended,
+    listen_tcp, local_address, peer_credentials, poll, receive, send, set_no_delay,
+    shut_down_writing, take_error, unsent_bytes,
+};
+
+/// Turns the -1 of a system call into the error that `errno` names.
+fn check(result: libc::c_int) -> std::io::Result<libc::c_int> {
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,96 @@
+//! What belongs to the whole process: forks, signal masks, privileges.
+
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use once_cell::sync::OnceCell;
+
+/// Tells a process from its forked children, at the price of one load.
+///
+/// The number stands in a page that the kernel wipes in a child, so that no system call and no
+/// hook on `fork` is needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Process(u64);
+
+/// Numbers given so far. A child inherits it and goes on counting, so that its number is new.
+static GIVEN: AtomicU64 = AtomicU64::new(0);
+
+impl Process {
+    /// The process that this runs in.
+    pub fn current() -> io::Result<Process> {
+        let page = page()?;
+        let number = page.load(Ordering::Relaxed);
+        if number != 0 {
+            return Ok(Process(number));
+        }
+        let fresh = GIVEN.fetch_add(1, Ordering::Relaxed) + 1;
+        match page.compare_exchange(0, fresh, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => Ok(Process(fresh)),
+            Err(number) => Ok(Process(number)),
+        }
+    }
+
+    /// Whether this still is the process that the number was given to. Safe in a signal handler.
+    pub fn is_current(self) -> bool {
+        PAGE.get().is_some_and(|page| page.load(Ordering::Relaxed) == self.0)
+    }
+}
+
+static PAGE: OnceCell<&'static AtomicU64> = OnceCell::new();
+
+fn page() -> io::Result<&'static AtomicU64> {
+    PAGE.get_or_try_init(|| {
+        const SIZE: usize = 4096;
+        // SAFETY: an anonymous mapping at an address of the kernel's choice touches no other
+        // memory; the flags and the size are valid.
+        let page = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                SIZE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            )
+        };
+        if page == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the range is the mapping that was just made.
+        super::check(unsafe { libc::madvise(page, SIZE, libc::MADV_WIPEONFORK) })?;
+        // SAFETY: the mapping is zeroed, aligned to a page, large enough for an AtomicU64, and
+        // never unmapped; it is only ever used through this atomic.
+        Ok(unsafe { &*page.cast::<AtomicU64>() })
+    })
+    .copied()
+}
+
+/// Whether the program runs with raised privileges, so that its environment is not to be trusted.
+pub(crate) fn in_secure_mode() -> bool {
+    // SAFETY: getauxval reads a value that the kernel left at start; it takes no pointer.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// Starts a thread that receives no signal, so that they reach the program's own threads.
+pub(crate) fn spawn_without_signals(
+    name: &str,
+    body: impl FnOnce() + Send + 'static,
+) -> io::Result<JoinHandle<()>> {
+    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+    // SAFETY: sigfillset initialises `all`; pthread_sigmask reads it and writes the calling
+    // thread's mask to `before`, both valid for the call.
+    let error = unsafe {
+        libc::sigfillset(all.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr())
+    };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error));
+    }
+    // The new thread inherits the mask of the one that makes it.
+    let thread = std::thread::Builder::new().name(name.into()).spawn(body);
+    // SAFETY: `before` was written by the successful call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
+    thread
+}

@@ -1,0 +1,411 @@
+//! Stream sockets, Unix and TCP: non-blocking, close-on-exec, and never a SIGPIPE.
+
+use std::io::{self, IoSlice};
+use std::mem::{MaybeUninit, size_of};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::check;
+
+/// Who is at the other end of a Unix socket, as the kernel tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub uid: u32,
+    pub pid: i32,
+}
+
+fn new_socket(family: libc::c_int) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: no pointer is passed; a descriptor that is returned is new and owned by nobody.
+    let fd = check(unsafe { libc::socket(family, kind, 0) })?;
+    // SAFETY: `fd` was just made and is open.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The longest path that a Unix socket can have, in bytes.
+pub(crate) const MAX_UNIX_PATH: usize = 107;
+
+fn unix_address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
+    let bytes = path.as_os_str().as_bytes();
+    // SAFETY: a sockaddr_un is plain integers, for which zeros are valid.
+    let mut address: libc::sockaddr_un = unsafe { std::mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    if bytes.is_empty() || bytes.len() > MAX_UNIX_PATH || bytes.contains(&0) {
+        return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let size = std::mem::offset_of!(libc::sockaddr_un, sun_path) + bytes.len() + 1;
+    Ok((address, size as libc::socklen_t))
+}
+
+/// The bytes of a `SocketAddr` as the kernel wants them.
+fn tcp_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: a sockaddr_storage is plain integers, for which zeros are valid.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let size = match address {
+        SocketAddr::V4(v4) => {
+            let raw = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: sockaddr_storage is larger than, and aligned for, every socket address.
+            unsafe { (&raw mut storage).cast::<libc::sockaddr_in>().write(raw) };
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(v6) => {
+            let raw = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: sockaddr_storage is larger than, and aligned for, every socket address.
+            unsafe { (&raw mut storage).cast::<libc::sockaddr_in6>().write(raw) };
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, size as libc::socklen_t)
+}
+
+fn from_storage(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
+    match i32::from(storage.ss_family) {
+        libc::AF_INET => {
+            // SAFETY: the family says that a sockaddr_in was written here; sizes and alignment fit.
+            let raw = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in>() };
+            let ip = std::net::Ipv4Addr::from(raw.sin_addr.s_addr.to_ne_bytes());
+            Ok(SocketAddr::from((ip, u16::from_be(raw.sin_port))))
+        }
+        libc::AF_INET6 => {
+            // SAFETY: the family says that a sockaddr_in6 was written here; sizes and alignment fit.
+            let raw = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
+            Ok(SocketAddr::V6(std::net::SocketAddrV6::new(
+                raw.sin6_addr.s6_addr.into(),
+                u16::from_be(raw.sin6_port),
+                raw.sin6_flowinfo,
+                raw.sin6_scope_id,
+            )))
+        }
+        _ => Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT)),
+    }
+}
+
+/// Binds a Unix socket whose file has `mode` from the first moment, and listens.
+pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+    let socket = new_socket(libc::AF_UNIX)?;
+    let (address, size) = unix_address(path)?;
+    // Nobody can connect between bind and listen, so the mode set here is there in time even
+    // where the umask took bits away.
+    super::set_mode(std::os::fd::AsFd::as_fd(&socket), mode)?;
+    // SAFETY: `address` is a sockaddr_un of which `size` bytes are initialised; the socket is open.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) })?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
+    listen(&socket)?;
+    Ok(socket)
+}
+
+/// Binds a TCP socket and listens; port 0 lets the system choose.
+pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let socket = new_socket(family)?;
+    // A port whose last connections are in TIME_WAIT can be had again at once.
+    set_flag(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+    let (storage, size) = tcp_address(address);
+    // SAFETY: `storage` holds a socket address of `size` bytes; the socket is open.
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), size) })?;
+    listen(&socket)?;
+    Ok(socket)
+}
+
+fn listen(socket: &OwnedFd) -> io::Result<()> {
+    // SAFETY: the socket is open; no pointer is passed.
+    check(unsafe { libc::listen(socket.as_raw_fd(), 4096) })?;
+    Ok(())
+}
+
+fn set_flag(socket: &OwnedFd, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
+    let one: libc::c_int = 1;
+    // SAFETY: `one` is readable for the size that is passed; the socket is open.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw const one).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
+}
+
+/// Sends small TCP segments at once instead of waiting for more.
+pub(crate) fn set_no_delay(socket: &OwnedFd) -> io::Result<()> {
+    set_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)
+}
+
+/// The address that a TCP socket was bound to.
+pub(crate) fn local_address(socket: BorrowedFd) -> io::Result<SocketAddr> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` is writable for `size` bytes; both live through the call.
+    check(unsafe {
+        libc::getsockname(socket.as_raw_fd(), storage.as_mut_ptr().cast(), &mut size)
+    })?;
+    // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
+    from_storage(unsafe { storage.assume_init_ref() })
+}
+
+/// The next connection, and for TCP the address it comes from; `None` when none waits.
+pub(crate) fn accept(listener: BorrowedFd) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` is writable for `size` bytes; both live through the call.
+    let result = check(unsafe {
+        libc::accept4(
+            listener.as_raw_fd(),
+            storage.as_mut_ptr().cast(),
+            &mut size,
+            libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+        )
+    });
+    let fd = match result {
+        Ok(fd) => fd,
+        Err(error) => {
+            return match error.raw_os_error() {
+                // Gone again before it was taken, or nobody there: as if none waited.
+                Some(libc::EAGAIN | libc::ECONNABORTED | libc::EINTR | libc::EPROTO) => Ok(None),
+                _ => Err(error),
+            };
+        }
+    };
+    // SAFETY: accept4 returned a new descriptor that nobody owns.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
+    Ok(Some((socket, from_storage(unsafe { storage.assume_init_ref() }).ok())))
+}
+
+/// Begins to connect. A Unix socket is connected at once, or the server's queue is full (EAGAIN).
+pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new_socket(libc::AF_UNIX)?;
+    let (address, size) = unix_address(path)?;
+    // SAFETY: `address` is a sockaddr_un of which `size` bytes are initialised; the socket is open.
+    check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), size) })?;
+    Ok(socket)
+}
+
+/// Begins to connect; `true` when that is done already, else wait for the socket to be writable
+/// and ask [`take_error`].
+pub(crate) fn connect_tcp(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let socket = new_socket(family)?;
+    set_no_delay(&socket)?;
+    let (storage, size) = tcp_address(address);
+    // SAFETY: `storage` holds a socket address of `size` bytes; the socket is open.
+    match check(unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), size) }) {
+        Ok(_) => Ok((socket, true)),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EINPROGRESS | libc::EINTR) => Ok((socket, false)),
+            _ => Err(error),
+        },
+    }
+}
+
+fn int_option(socket: BorrowedFd, name: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut size = size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: `value` is writable for `size` bytes; both live through the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            name,
+            (&raw mut value).cast(),
+            &mut size,
+        )
+    })?;
+    Ok(value)
+}
+
+/// How a connection attempt ended, once the socket is writable.
+pub(crate) fn take_error(socket: BorrowedFd) -> io::Result<()> {
+    match int_option(socket, libc::SO_ERROR)? {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(errno)),
+    }
+}
+
+/// Who is at the other end of a connected Unix socket.
+pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
+    let mut raw = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = size_of::<libc::ucred>() as libc::socklen_t;
+    // SAFETY: `raw` is writable for `size` bytes; both live through the call.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_PEERCRED,
+            (&raw mut raw).cast(),
+            &mut size,
+        )
+    })?;
+    Ok(Credentials { uid: raw.uid, pid: raw.pid })
+}
+
+/// Writes what the socket has room for, without waiting, and returns how much that was.
+pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
+    loop {
+        let result = match parts {
+            [one] => {
+                // SAFETY: the slice is readable for its length; the socket is open.
+                unsafe {
+                    libc::send(
+                        socket.as_raw_fd(),
+                        one.as_ptr().cast(),
+                        one.len(),
+                        libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT,
+                    )
+                }
+            }
+            parts => {
+                // SAFETY: a msghdr is plain integers and pointers, for which zeros are valid.
+                let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+                // IoSlice has the layout of iovec; sendmsg only reads through the pointer.
+                message.msg_iov = parts.as_ptr().cast_mut().cast();
+                message.msg_iovlen = parts.len() as _;
+                // SAFETY: `message` names `parts`, valid for the call; the socket is open.
+                unsafe {
+                    libc::sendmsg(
+                        socket.as_raw_fd(),
+                        &message,
+                        libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT,
+                    )
+                }
+            }
+        };
+        if result >= 0 {
+            return Ok(result as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Reads what is there, without waiting, and returns how much that was; 0 is the end of stream.
+pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        // SAFETY: `buffer` is writable for its length; the socket is open.
+        let result = unsafe {
+            libc::recv(
+                socket.as_raw_fd(),
+                buffer.as_mut_ptr().cast(),
+                buffer.len(),
+                libc::MSG_DONTWAIT,
+            )
+        };
+        if result >= 0 {
+            return Ok(result as usize);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Whether the peer has ended its stream and nothing is left to read; takes no byte.
+pub(crate) fn has_ended(socket: BorrowedFd) -> bool {
+    let mut byte = 0u8;
+    // SAFETY: `byte` is writable for one byte; the socket is open.
+    let result = unsafe {
+        libc::recv(
+            socket.as_raw_fd(),
+            (&raw mut byte).cast(),
+            1,
+            libc::MSG_DONTWAIT | libc::MSG_PEEK,
+        )
+    };
+    match result {
+        0 => true,
+        1.. => false,
+        _ => !matches!(
+            io::Error::last_os_error().raw_os_error(),
+            Some(libc::EAGAIN | libc::EINTR)
+        ),
+    }
+}
+
+pub(crate) fn shut_down_writing(socket: BorrowedFd) {
+    // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
+}
+
+/// Bytes that were written to a TCP socket and that the peer's kernel has not got yet.
+pub(crate) fn unsent_bytes(socket: BorrowedFd) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int, which `bytes` is; the socket is open.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if result < 0 { 0 } else { bytes.max(0) as usize }
+}
+
+/// What to wait for on a descriptor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WaitFor {
+    Read,
+    Write,
+}
+
+/// How a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readiness {
+    Ready,
+    TimedOut,
+    /// A signal handler ran. A stop and continue alone does not end `poll`, unlike `epoll_wait`.
+    Interrupted,
+}
+
+/// Waits until one of the descriptors is ready, or for `timeout` (`None`: without end).
+pub(crate) fn poll(
+    watched: &[(BorrowedFd, WaitFor)],
+    timeout: Option<std::time::Duration>,
+) -> io::Result<Readiness> {
+    let entry = |(fd, wait): &(BorrowedFd, WaitFor)| libc::pollfd {
+        fd: fd.as_raw_fd(),
+        events: if *wait == WaitFor::Read { libc::POLLIN } else { libc::POLLOUT },
+        revents: 0,
+    };
+    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
+    let mut many: Vec<libc::pollfd>;
+    let entries = if watched.len() <= few.len() {
+        for (to, from) in few.iter_mut().zip(watched) {
+            *to = entry(from);
+        }
+        &mut few[..watched.len()]
+    } else {
+        many = watched.iter().map(entry).collect();
+        &mut many[..]
+    };
+    let limit = timeout.map(|timeout| libc::timespec {
+        tv_sec: timeout.as_secs() as libc::time_t,
+        tv_nsec: timeout.subsec_nanos().into(),
+    });
+    let limit = limit.as_ref().map_or(std::ptr::null(), |limit| &raw const *limit);
+    // SAFETY: `entries` is valid for its length, `limit` is null or points to a live timespec, and
+    // a null signal mask leaves the mask as it is.
+    let result = unsafe {
+        libc::ppoll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, limit, std::ptr::null())
+    };
+    match check(result) {
+        Ok(0) => Ok(Readiness::TimedOut),
+        Ok(_) => Ok(Readiness::Ready),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Readiness::Interrupted),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,5 @@
+//! The wire format: bytes to messages and back. No I/O.
+
+pub(crate) mod envelope;
+pub(crate) mod frame;
+pub(crate) mod json;
