@@ -38,7 +38,9 @@ pub struct ServerStats {
 
 impl ServerStats {
     /// The counter of this name, as the C API calls it.
-    pub fn get(&self, _name: &str) -> Option<u64> { todo!() }
+    pub fn get(&self, _name: &str) -> Option<u64> {
+        todo!()
+    }
 }
 
 /// One connected client, as it was when the list was made.
@@ -72,49 +74,131 @@ pub(crate) struct Hooks {
 pub struct Server {}
 
 impl Server {
-    pub fn new(_transport: Transport, _event_name: &str, _options: &Options) -> Result<Server> { todo!() }
+    pub fn new(_transport: Transport, _event_name: &str, _options: &Options) -> Result<Server> {
+        todo!()
+    }
 
     /// Changes the hooks while the server is not running (`Status::State` else, and `change` is not called).
-    pub(crate) fn set_hooks<R>(&self, _change: impl FnOnce(&mut Hooks) -> R) -> Result<R> { todo!() }
+    pub(crate) fn set_hooks<R>(&self, _change: impl FnOnce(&mut Hooks) -> R) -> Result<R> {
+        todo!()
+    }
 
-    pub fn start(&self) -> Result<()> { todo!() }
-    pub fn run(&self) -> Result<()> { todo!() }
-    pub fn open(&self) -> Result<()> { todo!() }
+    pub fn start(&self) -> Result<()> {
+        todo!()
+    }
+    pub fn run(&self) -> Result<()> {
+        todo!()
+    }
+    pub fn open(&self) -> Result<()> {
+        todo!()
+    }
     /// None waits without end, zero polls.
-    pub fn next(&self, _timeout: Option<Duration>) -> Result<Event> { todo!() }
-    pub fn fd(&self) -> Option<std::os::fd::RawFd> { todo!() }
+    pub fn next(&self, _timeout: Option<Duration>) -> Result<Event> {
+        todo!()
+    }
+    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
+        todo!()
+    }
 
-    pub fn send(&self, _message: &Message, _client_id: Option<&str>) -> Result<()> { todo!() }
-    pub fn send_msgpack(&self, _message_type: MessageType, _data: &[u8], _client_id: Option<&str>) -> Result<()> { todo!() }
-    pub fn send_json(&self, _message_type: MessageType, _json: &str, _client_id: Option<&str>) -> Result<()> { todo!() }
-    pub fn send_payload(&self, _message_type: MessageType, _payload: &Payload, _client_id: Option<&str>) -> Result<()> { todo!() }
-    pub fn broadcast(&self, _message_type: MessageType, _data: &impl Serialize) -> Result<()> { todo!() }
-    pub fn unicast(&self, _client_id: &str, _message_type: MessageType, _data: &impl Serialize) -> Result<()> { todo!() }
-    pub fn cork(&self) -> Result<()> { todo!() }
-    pub fn uncork(&self) -> Result<()> { todo!() }
+    pub fn send(&self, _message: &Message, _client_id: Option<&str>) -> Result<()> {
+        todo!()
+    }
+    pub fn send_msgpack(
+        &self,
+        _message_type: MessageType,
+        _data: &[u8],
+        _client_id: Option<&str>,
+    ) -> Result<()> {
+        todo!()
+    }
+    pub fn send_json(
+        &self,
+        _message_type: MessageType,
+        _json: &str,
+        _client_id: Option<&str>,
+    ) -> Result<()> {
+        todo!()
+    }
+    pub fn send_payload(
+        &self,
+        _message_type: MessageType,
+        _payload: &Payload,
+        _client_id: Option<&str>,
+    ) -> Result<()> {
+        todo!()
+    }
+    pub fn broadcast(&self, _message_type: MessageType, _data: &impl Serialize) -> Result<()> {
+        todo!()
+    }
+    pub fn unicast(
+        &self,
+        _client_id: &str,
+        _message_type: MessageType,
+        _data: &impl Serialize,
+    ) -> Result<()> {
+        todo!()
+    }
+    pub fn cork(&self) -> Result<()> {
+        todo!()
+    }
+    pub fn uncork(&self) -> Result<()> {
+        todo!()
+    }
 
-    pub fn stop(&self) -> Result<()> { todo!() }
+    pub fn stop(&self) -> Result<()> {
+        todo!()
+    }
     /// Safe in a signal handler.
-    pub fn cancel(&self) -> Result<()> { todo!() }
+    pub fn cancel(&self) -> Result<()> {
+        todo!()
+    }
     /// Whether this thread is in a hook of this server
-    pub(crate) fn in_hook(&self) -> bool { todo!() }
+    pub(crate) fn in_hook(&self) -> bool {
+        todo!()
+    }
     /// Runs `last` when this server has stopped and the call or thread that runs it has let go of it; for a
     /// handle that is freed from its own hook. (call after `stop` from a hook)
-    pub(crate) fn after_stop(&self, _last: Box<dyn FnOnce() + Send>) { todo!() }
+    pub(crate) fn after_stop(&self, _last: Box<dyn FnOnce() + Send>) {
+        todo!()
+    }
     /// In a forked child: closes descriptors, touches neither peers nor files.
-    pub(crate) fn abandon(&self) { todo!() }
-    pub(crate) fn is_forked(&self) -> bool { todo!() }
+    pub(crate) fn abandon(&self) {
+        todo!()
+    }
+    pub(crate) fn is_forked(&self) -> bool {
+        todo!()
+    }
 
-    pub fn is_running(&self) -> bool { todo!() }
-    pub fn event_name(&self) -> &str { todo!() }
-    pub fn address(&self) -> String { todo!() }
-    pub fn port(&self) -> u16 { todo!() }
-    pub fn clients(&self) -> Vec<ClientInfo> { todo!() }
-    pub fn client(&self, _client_id: &str) -> Result<ClientInfo> { todo!() }
-    pub fn disconnect_client(&self, _client_id: &str) -> Result<()> { todo!() }
-    pub fn queue_size(&self) -> usize { todo!() }
-    pub fn clear_queue(&self) -> Result<()> { todo!() }
-    pub fn stats(&self) -> ServerStats { todo!() }
+    pub fn is_running(&self) -> bool {
+        todo!()
+    }
+    pub fn event_name(&self) -> &str {
+        todo!()
+    }
+    pub fn address(&self) -> String {
+        todo!()
+    }
+    pub fn port(&self) -> u16 {
+        todo!()
+    }
+    pub fn clients(&self) -> Vec<ClientInfo> {
+        todo!()
+    }
+    pub fn client(&self, _client_id: &str) -> Result<ClientInfo> {
+        todo!()
+    }
+    pub fn disconnect_client(&self, _client_id: &str) -> Result<()> {
+        todo!()
+    }
+    pub fn queue_size(&self) -> usize {
+        todo!()
+    }
+    pub fn clear_queue(&self) -> Result<()> {
+        todo!()
+    }
+    pub fn stats(&self) -> ServerStats {
+        todo!()
+    }
 }
 
 #[allow(dead_code)]

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use crate::{MessageType, Result};
 use crate::timestamp::Stamp;
+use crate::{MessageType, Result};
 
 /// Where the fields of an envelope stand, as offsets from the start of its frame (header included).
 #[derive(Debug, Clone, PartialEq, Eq)]
