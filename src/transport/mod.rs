@@ -47,7 +47,11 @@ pub(crate) struct Listener {
 
 impl Listener {
     /// Starts to listen for `event_name`. Looks `host` up for TCP.
-    pub fn bind(_transport: Transport, _event_name: &str, _settings: &Settings) -> Result<Listener> {
+    pub fn bind(
+        _transport: Transport,
+        _event_name: &str,
+        _settings: &Settings,
+    ) -> Result<Listener> {
         todo!()
     }
 
@@ -94,7 +98,10 @@ pub(crate) struct Target {
 pub(crate) enum Attempt {
     Connected(Connected),
     /// Wait for `socket` to be writable, then call [`Target::finish`].
-    Pending { socket: OwnedFd, address: SocketAddr },
+    Pending {
+        socket: OwnedFd,
+        address: SocketAddr,
+    },
     /// The Unix server's queue is full and nothing can be waited for: try again in a moment.
     Busy,
 }
