@@ -60,13 +60,7 @@ pub(super) struct LockedFile {
 impl LockedFile {
     /// Makes the file (mode 0600) or opens it, and locks it; `None` while somebody else holds it.
     pub fn take(path: &Path) -> Result<Option<LockedFile>> {
-        let fail = |error: io::Error| {
-            let shown = path.display();
-            os_error(
-                format!("Cannot lock {shown}: it must be a file that can be written"),
-                &error,
-            )
-        };
+        let fail = |error| lock_error(path, &error);
         // Whoever removes such a file holds its lock. So what was opened may be gone from the
         // directory by the time that it is locked, and then somebody else may hold a new one.
         // Each turn means that another process got on, so that few are ever needed.
@@ -108,7 +102,18 @@ impl LockedFile {
     }
 }
 
-/// `None` when the file appeared or vanished in between: try again.
+fn lock_error(path: &Path, error: &io::Error) -> Error {
+    let shown = path.display();
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => in_the_way(path, &found),
+        _ => os_error(
+            format!("Cannot lock {shown}; it and socket_dir must be yours to write"),
+            error,
+        ),
+    }
+}
+
+/// `None` when the file appeared, vanished or became ours to open in between: try again.
 fn open_or_make(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     // Never waits, whatever it is that has the name (a FIFO would make it).
@@ -134,14 +139,12 @@ fn open_or_make(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Gives us access to a file of our own whose maker, under a strict umask, has not come to that yet
-/// or never will. Whether that was it.
+/// Whether a file that we were denied is our own, so that it is worth trying again: its maker, under
+/// a strict umask, has not come to giving it its mode yet. Done here too, for it may never.
 fn mend_mode(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|found| {
-        found.is_file()
-            && found.uid() == sys::effective_uid()
-            && found.mode() & 0o600 != 0o600
-            && sys::set_mode_at(path, 0o600).is_ok()
+        let is_ours = found.is_file() && found.uid() == sys::effective_uid();
+        is_ours && (found.mode() & 0o600 == 0o600 || sys::set_mode_at(path, 0o600).is_ok())
     })
 }
 
