@@ -162,7 +162,10 @@ pub(crate) fn configured_now() -> Stamp {
 /// The configured time zone as it was at the first call, UTC when the configuration is bad.
 fn configured_zone() -> Tz {
     static ZONE: OnceLock<Tz> = OnceLock::new();
-    *ZONE.get_or_init(|| Options::new().map_or(Tz::UTC, |options| options.settings().timezone))
+    *ZONE.get_or_init(|| {
+        let settings = Options::new().and_then(|options| options.settings());
+        settings.map_or(Tz::UTC, |settings| settings.timezone)
+    })
 }
 
 /// The time zone of an IANA name.

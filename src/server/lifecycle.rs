@@ -46,9 +46,9 @@ impl Shared {
             }
             state.phase = Phase::Starting;
         }
-        let result = self.bind(mode);
+        let bound = self.bind(mode);
         let mut state = self.lock();
-        match result {
+        let result = match bound {
             Ok((address, port)) => {
                 state.phase = Phase::Running(mode);
                 state.stopped_between = false;
@@ -57,11 +57,15 @@ impl Shared {
                     state.leftover.clear();
                 }
                 (state.address, state.port) = (address, port);
+                Ok(())
             }
-            Err(_) => state.phase = Phase::Idle,
-        }
+            Err(error) => {
+                state.phase = Phase::Idle;
+                Err(error)
+            }
+        };
         self.changed.notify_all();
-        result.map(|_| ())
+        result
     }
 
     fn bind(&self, mode: Mode) -> Result<(String, u16)> {
