@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::sys;
 
-/// Environment variables; a trait, so that tests have their own.
+/// Environment variables: those of the process, or a list.
 pub(super) trait Environment {
     /// Names and values.
     fn variables(&self) -> Vec<(OsString, OsString)>;
@@ -44,6 +44,12 @@ impl Environment for OfProcess {
         } else {
             std::env::vars_os().collect()
         }
+    }
+}
+
+impl Environment for Vec<(OsString, OsString)> {
+    fn variables(&self) -> Vec<(OsString, OsString)> {
+        self.clone()
     }
 }
 

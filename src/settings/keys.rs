@@ -85,7 +85,7 @@ impl Key {
         KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
             let close = nearest(name, KEYS.iter().map(|key| key.name));
             format!(
-                "unknown option '{}', the nearest is '{close}'",
+                "Unknown option '{}', the nearest is '{close}'",
                 clipped(name)
             )
         })
@@ -127,12 +127,16 @@ impl Key {
     }
 }
 
-/// The name that takes the fewest changes.
+/// The name that takes the fewest changes, whatever the case.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
     // The start decides, and comparing is quadratic.
-    let name: String = name.chars().take(64).collect();
+    let name: String = name
+        .chars()
+        .take(64)
+        .collect::<String>()
+        .to_ascii_lowercase();
     known
-        .min_by_key(|known| strsim::damerau_levenshtein(&name, known))
+        .min_by_key(|known| strsim::damerau_levenshtein(&name, &known.to_ascii_lowercase()))
         .unwrap_or_default()
 }
 

@@ -133,19 +133,16 @@ impl Kind for Mode {
         let octal = match value {
             DeValue::String(text) => text.strip_prefix("0o").unwrap_or(text),
             DeValue::Integer(number) if number.radix() == 8 => number.as_str(),
-            DeValue::Integer(number) => {
-                let digits = number.as_str();
-                return Err(format!(
-                    "a mode is octal: write it as a string (\"{digits}\") or as 0o{digits}, up to \
-                     0o777"
-                ));
-            }
             _ => "",
         };
         digits(octal, 8)
             .and_then(|mode| u32::try_from(mode).ok())
             .filter(|mode| *mode <= 0o777)
-            .ok_or_else(|| "allowed are octal modes from 0000 to 0777, such as 0600".into())
+            .ok_or_else(|| {
+                "allowed are octal modes from 0000 to 0777, as a string (\"0600\") or written 0o600; \
+                 a decimal integer is none"
+                    .into()
+            })
     }
 
     fn show(&self, value: &u32) -> String {

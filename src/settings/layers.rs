@@ -31,12 +31,6 @@ enum Unknown {
 
 /// The values that are compiled in.
 pub(super) fn built_in() -> Result<Settings> {
-    struct Nothing;
-    impl Environment for Nothing {
-        fn variables(&self) -> Vec<(std::ffi::OsString, std::ffi::OsString)> {
-            Vec::new()
-        }
-    }
     let defect = |text: String| {
         Error::new(
             Status::Internal,
@@ -45,7 +39,7 @@ pub(super) fn built_in() -> Result<Settings> {
     };
     let table = DeTable::parse(BUILT_IN).map_err(|error| defect(error.to_string()))?;
     let value = |name: &str| table.get_ref().get(name).map(|value| value.get_ref());
-    Settings::from_values(value, &Nothing).map_err(defect)
+    Settings::from_values(value, &Vec::new()).map_err(defect)
 }
 
 /// Everything outside of the program: the user's file, `DOTSOCK_SETTINGS`, the environment.
@@ -88,7 +82,7 @@ fn apply_variables(settings: &mut Settings, environment: &dyn Environment) -> Re
             .find(|key| key.name.to_ascii_uppercase() == name)
         else {
             let known = KEYS.iter().map(|key| key.name);
-            let close = nearest(&name.to_ascii_lowercase(), known).to_ascii_uppercase();
+            let close = nearest(name, known).to_ascii_uppercase();
             warn!(
                 target: LOG,
                 "Environment variable {} is no option and has no effect, the nearest is \

@@ -4,6 +4,8 @@ mod environment;
 mod keys;
 mod kinds;
 mod layers;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
