@@ -78,7 +78,7 @@ impl Peer {
 
     fn hear_data(&mut self) -> Value {
         let message = self.hear().expect("the server closed the connection");
-        serde_json::from_str(message.data_json().unwrap()).unwrap()
+        message.decode().unwrap()
     }
 }
 
@@ -157,7 +157,8 @@ fn hooks_tell_who_came_spoke_and_went() {
     server.on_client_connected(move |_, id| connected.send(format!("+{id}")).unwrap()).unwrap();
     server
         .on_message_received(move |server, id, said| {
-            message.send(format!("{id} {}", said.data_json().unwrap())).unwrap();
+            let said_data: Value = said.decode().unwrap();
+            message.send(format!("{id} {said_data}")).unwrap();
             server.send(said, Some(id)).unwrap();
         })
         .unwrap();
