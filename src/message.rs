@@ -118,7 +118,7 @@ impl Message {
         Message::compose(
             event_name,
             message_type,
-            payload.as_msgpack(),
+            payload.msgpack(),
             &configured_now(),
         )
     }
@@ -178,6 +178,11 @@ impl Message {
     /// The shared part, for the C API.
     pub(crate) fn into_inner(self) -> Arc<Inner> {
         self.0
+    }
+
+    /// The same, still held by this message.
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
     }
 
     /// The message of a shared part.

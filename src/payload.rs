@@ -101,8 +101,16 @@ impl Payload {
         self.set(pointer, value)
     }
 
-    /// The payload as MessagePack.
-    pub fn as_msgpack(&self) -> &[u8] {
+    /// A copy of the payload as MessagePack.
+    ///
+    /// # Errors
+    /// [`Status::NoMemory`] alone.
+    pub fn to_msgpack(&self) -> Result<Vec<u8>> {
+        joined(&self.msgpack, &[])
+    }
+
+    /// The payload as MessagePack: one map with str keys, within [`MAX_DEPTH`].
+    pub(crate) fn msgpack(&self) -> &[u8] {
         &self.msgpack
     }
 
