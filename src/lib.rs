@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod client;
+mod deferred;
 mod error;
 mod event_name;
 #[allow(unsafe_code)]
@@ -28,7 +29,7 @@ pub use error::{Error, Result, Status};
 pub use event_name::validate_event_name;
 pub use message::{Message, MessageType};
 pub use payload::Payload;
-pub use server::{ClientInfo, Event, Server, ServerStats};
+pub use server::{ClientHook, ClientInfo, Event, MessageHook, Server, ServerStats};
 pub use settings::Options;
 pub use timestamp::{timestamp_iso, timestamp_iso_at, timestamp_ms};
 pub use transport::Transport;

@@ -42,14 +42,7 @@ struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     fn new(json: &'a str, max_depth: usize) -> Parser<'a> {
-        Parser {
-            json,
-            at: 0,
-            out: Vec::new(),
-            open: Vec::new(),
-            max_depth,
-            pairs: Vec::new(),
-        }
+        Parser { json, at: 0, out: Vec::new(), open: Vec::new(), max_depth, pairs: Vec::new() }
     }
 
     fn run(mut self) -> Result<Vec<u8>> {
@@ -78,12 +71,7 @@ impl<'a> Parser<'a> {
         self.at += 1;
         reserve(&mut self.open, 1)?;
         let (head, first_pair) = (self.out.len(), self.pairs.len());
-        self.open.push(Open {
-            is_object,
-            head,
-            first_pair,
-            count: 0,
-        });
+        self.open.push(Open { is_object, head, first_pair, count: 0 });
         self.write(&[0])?;
         self.skip_space();
         if self.peek() == Some(if is_object { b'}' } else { b']' }) {
@@ -148,13 +136,7 @@ impl<'a> Parser<'a> {
 
     /// Ends the innermost object or array: now its head can be written.
     fn close(&mut self) -> Result<()> {
-        let Some(Open {
-            is_object,
-            head,
-            first_pair,
-            mut count,
-        }) = self.open.pop()
-        else {
+        let Some(Open { is_object, head, first_pair, mut count }) = self.open.pop() else {
             return Ok(());
         };
         if is_object {
@@ -197,11 +179,8 @@ impl<'a> Parser<'a> {
         for equal in by_key.chunk_by(|&one, &other| key(one) == key(other)) {
             last_of[equal[0]] = equal.last().copied();
         }
-        let end = |pair: usize| {
-            self.pairs
-                .get(first_pair + pair + 1)
-                .map_or(self.out.len(), |&at| at)
-        };
+        let end =
+            |pair: usize| self.pairs.get(first_pair + pair + 1).map_or(self.out.len(), |&at| at);
         let mut kept = Vec::new();
         reserve(&mut kept, self.out.len() - start(0))?;
         for pair in last_of.iter().copied().flatten() {
@@ -277,17 +256,9 @@ impl<'a> Parser<'a> {
 
     /// Reads past digits, of which there must be one.
     fn digits(&mut self) -> Result<usize> {
-        let count = self
-            .rest()
-            .iter()
-            .take_while(|byte| byte.is_ascii_digit())
-            .count();
+        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
         self.at += count;
-        if count == 0 {
-            Err(self.error("expected a digit"))
-        } else {
-            Ok(count)
-        }
+        if count == 0 { Err(self.error("expected a digit")) } else { Ok(count) }
     }
 
     fn string(&mut self) -> Result<()> {
@@ -372,9 +343,9 @@ impl<'a> Parser<'a> {
     fn hex4(&mut self, start: usize) -> Result<u32> {
         let digits = self.rest().first_chunk::<4>();
         let code = digits.and_then(|digits| {
-            digits.iter().try_fold(0, |code, &digit| {
-                Some(code << 4 | (digit as char).to_digit(16)?)
-            })
+            digits
+                .iter()
+                .try_fold(0, |code, &digit| Some(code << 4 | (digit as char).to_digit(16)?))
         });
         let Some(code) = code else {
             self.at = start;
@@ -418,14 +389,8 @@ impl<'a> Parser<'a> {
     fn error(&self, text: &str) -> Error {
         let before = &self.json.as_bytes()[..self.at.min(self.json.len())];
         let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let line_start = before
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |at| at + 1);
-        let column = String::from_utf8_lossy(&before[line_start..])
-            .chars()
-            .count()
-            + 1;
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let column = String::from_utf8_lossy(&before[line_start..]).chars().count() + 1;
         let text = format!("JSON, line {line}, column {column}: {text}");
         Error::new(Status::Message, text)
     }

@@ -44,10 +44,7 @@ pub(crate) fn envelope_to_json(envelope: &[u8]) -> Result<String> {
 }
 
 fn is_known(key: &[u8]) -> bool {
-    matches!(
-        key,
-        b"event_name" | b"timestamp_ms" | b"timestamp_iso" | b"message_type" | b"data"
-    )
+    matches!(key, b"event_name" | b"timestamp_ms" | b"timestamp_iso" | b"message_type" | b"data")
 }
 
 /// An array or map whose elements are being printed.
@@ -62,9 +59,7 @@ fn print(msgpack: &[u8], in_keys: usize, out: &mut String) -> Result<()> {
     let mut open: Vec<Open> = Vec::new();
     let mut at = 0;
     loop {
-        let is_key = open
-            .last()
-            .is_some_and(|open| open.is_map && open.left % 2 == 0);
+        let is_key = open.last().is_some_and(|open| open.is_map && open.left % 2 == 0);
         let (token, next) = read(msgpack, at).map_err(malformed)?;
         let mut opens = None;
         if is_key && !matches!(token, Token::Str(_)) {
@@ -73,10 +68,8 @@ fn print(msgpack: &[u8], in_keys: usize, out: &mut String) -> Result<()> {
             at = end;
         } else {
             print_token(token, out)?;
-            opens = token.children().map(|left| Open {
-                is_map: matches!(token, Token::Map(_)),
-                left,
-            });
+            opens =
+                token.children().map(|left| Open { is_map: matches!(token, Token::Map(_)), left });
             at = next;
         }
         if let Some(opened) = opens {
@@ -167,10 +160,9 @@ fn timestamp(kind: i8, bytes: &[u8]) -> Option<(i64, u32)> {
             let both = u64::from_be_bytes(*bytes.first_chunk()?);
             ((both & 0x3_ffff_ffff) as i64, (both >> 34) as u32)
         }
-        (-1, 12) => (
-            i64::from_be_bytes(*bytes.last_chunk()?),
-            u32::from_be_bytes(*bytes.first_chunk()?),
-        ),
+        (-1, 12) => {
+            (i64::from_be_bytes(*bytes.last_chunk()?), u32::from_be_bytes(*bytes.first_chunk()?))
+        }
         _ => return None,
     };
     (nanosecond < 1_000_000_000).then_some((second, nanosecond))
@@ -181,9 +173,8 @@ fn print_text(text: &[u8], out: &mut String) -> Result<()> {
     push(out, "\"")?;
     for chunk in text.utf8_chunks() {
         let mut rest = chunk.valid();
-        while let Some(at) = rest
-            .bytes()
-            .position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+        while let Some(at) =
+            rest.bytes().position(|byte| byte < 0x20 || byte == b'"' || byte == b'\\')
         {
             push(out, &rest[..at])?;
             match rest.as_bytes()[at] {
@@ -233,8 +224,5 @@ fn reserve(out: &mut String, more: usize) -> Result<()> {
 
 /// Only what was checked is ever printed; should something else come, this says so.
 fn malformed(reason: Reason) -> Error {
-    Error::new(
-        Status::Message,
-        format!("The MessagePack is malformed: {reason}"),
-    )
+    Error::new(Status::Message, format!("The MessagePack is malformed: {reason}"))
 }
