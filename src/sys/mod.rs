@@ -16,9 +16,9 @@ pub(crate) use file::{LockKind, effective_uid, set_mode, try_lock};
 pub(crate) use process::{Process, in_secure_mode, spawn_without_signals};
 pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
-    Credentials, Readiness, WaitFor, accept, bind_unix, connect_tcp, connect_unix, has_ended,
-    listen_tcp, local_address, peer_credentials, poll, receive, send, set_no_delay,
-    shut_down_writing, take_error, unsent_bytes,
+    Credentials, Readiness, WaitFor, accept, bind_unix, close_in_child, connect_tcp, connect_unix,
+    has_ended, listen_tcp, local_address, peer_credentials, peer_has_left, poll, receive, send,
+    set_no_delay, shut_down_writing, take_error, unsent_bytes,
 };
 
 /// Turns the -1 of a system call into the error that `errno` names.
