@@ -392,6 +392,24 @@ pub(crate) fn has_ended(socket: BorrowedFd) -> bool {
     }
 }
 
+/// Whether the peer has ended its stream, however much of it is still to be read.
+pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
+    let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
+    unsafe { libc::poll(&mut entry, 1, 0) > 0 }
+}
+
+/// Closes a descriptor in a forked child, where threads that were asleep on it in the parent left
+/// owners behind that will never give it up.
+pub(crate) fn close_in_child(socket: std::sync::Arc<OwnedFd>) {
+    let fd = socket.as_raw_fd();
+    // This owner is left behind too, so that nothing closes the number again.
+    std::mem::forget(socket);
+    // SAFETY: the descriptor is open, and every owner of it is leaked: this one above, and those
+    // of threads that do not exist in this process.
+    unsafe { libc::close(fd) };
+}
+
 pub(crate) fn shut_down_writing(socket: BorrowedFd) {
     // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
