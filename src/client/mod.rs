@@ -122,7 +122,7 @@ impl Client {
             )
         })?;
         let event_name: Arc<str> = event_name.into();
-        let settings = Arc::new(options.settings().clone());
+        let settings = Arc::new(options.settings()?);
         let state = State::new(transport, event_name.clone(), settings.clone());
         let state = Arc::new(Mutex::new(state));
         Ok(Client {
