@@ -140,7 +140,8 @@ impl Client {
     /// program that must not wait, or that comes before its server.
     ///
     /// Fails with [`Status::State`] without `auto_reconnect`, and for a `host` that is a name, since
-    /// looking that up may block: use [`connect`](Client::connect) then.
+    /// looking that up may block: use [`connect`](Client::connect) then. [`Status::Invalid`]: the path
+    /// of its socket is longer than the system allows.
     pub fn open(&self) -> Result<()> {
         let mut state = self.lock()?;
         if !self.settings.auto_reconnect {
@@ -156,6 +157,7 @@ impl Client {
                 format!("Looking up host '{host}' may block: give its address, or use connect"),
             ));
         }
+        state.target.check()?;
         state.ever_told = true;
         if let Link::Down = state.link {
             state.tell_to_connect();
