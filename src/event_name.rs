@@ -18,14 +18,9 @@ pub fn validate_event_name(name: &str) -> Result<()> {
     // A wrong character is the more helpful answer only where the name can be shown.
     let length = name.chars().count();
     if length > LONGEST {
-        return Err(Error::invalid(format!(
-            "Event name too long: {length} > {LONGEST}"
-        )));
+        return Err(Error::invalid(format!("Event name too long: {length} > {LONGEST}")));
     }
-    if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-    {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
         return Err(Error::invalid(format!(
             "Invalid event name: '{name}': only A-Z, a-z, 0-9, _ and - are allowed"
         )));

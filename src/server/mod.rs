@@ -317,7 +317,6 @@ impl Server {
         data: &[u8],
         client_id: Option<&str>,
     ) -> Result<()> {
-        let data = if data.is_empty() { &[0x80] } else { data };
         self.dispatch(&Outgoing::Payload(message_type, data), client_id)
     }
 
@@ -340,8 +339,7 @@ impl Server {
         payload: &Payload,
         client_id: Option<&str>,
     ) -> Result<()> {
-        let data = payload.to_msgpack()?;
-        self.dispatch(&Outgoing::Payload(message_type, &data), client_id)
+        self.dispatch(&Outgoing::Payload(message_type, payload.as_msgpack()), client_id)
     }
 
     /// Sends anything that serializes to a map with string keys to all clients. As
@@ -434,12 +432,13 @@ impl Server {
         if self.is_forked() {
             return String::new();
         }
-        let address = self.shared.lock().address.clone();
         match self.shared.transport {
-            Transport::Unix if address.is_empty() => {
-                crate::transport::unix_path(self.event_name(), &self.shared.settings)
+            Transport::Unix => {
+                let directory = &self.shared.settings.socket_dir;
+                let path = crate::transport::socket_path(directory, self.event_name());
+                path.to_string_lossy().into_owned()
             }
-            _ => address,
+            Transport::Tcp => self.shared.lock().address.clone(),
         }
     }
 

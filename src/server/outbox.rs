@@ -40,8 +40,18 @@ pub(crate) struct Sent {
 #[derive(Debug)]
 enum Item {
     Frames(Span),
-    /// That many frames were dropped here; the client is told when their turn comes.
-    Missed(u64),
+    /// That many frames were dropped here; the client is told when their turn comes. The frame
+    /// that tells it is made then, and made anew if more are dropped before it has begun.
+    Missed(u64, Option<Span>),
+}
+
+impl Item {
+    fn span(&mut self) -> Option<&mut Span> {
+        match self {
+            Item::Frames(span) | Item::Missed(_, Some(span)) => Some(span),
+            Item::Missed(_, None) => None,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -105,8 +115,9 @@ impl Outbox {
                         self.queue.pop_front();
                     }
                 }
-                Some(Item::Missed(count)) => {
+                Some(Item::Missed(count, notice)) => {
                     announced += *count;
+                    self.bytes -= notice.as_ref().map_or(0, |notice| notice.bytes().len());
                     self.queue.pop_front();
                 }
                 None => break,
@@ -117,10 +128,8 @@ impl Outbox {
     }
 
     fn miss_at_head(&mut self, frames: u64) {
-        match self.queue.front_mut() {
-            _ if frames == 0 => {}
-            Some(Item::Missed(count)) => *count += frames,
-            _ => self.queue.push_front(Item::Missed(frames)),
+        if frames > 0 {
+            self.queue.push_front(Item::Missed(frames, None));
         }
     }
 
@@ -128,8 +137,8 @@ impl Outbox {
     pub fn miss(&mut self, frames: u64) {
         match self.queue.back_mut() {
             _ if frames == 0 => {}
-            Some(Item::Missed(count)) => *count += frames,
-            _ => self.queue.push_back(Item::Missed(frames)),
+            Some(Item::Missed(count, None)) => *count += frames,
+            _ => self.queue.push_back(Item::Missed(frames, None)),
         }
     }
 
@@ -160,15 +169,10 @@ impl Outbox {
         mut notice: impl FnMut(u64) -> Option<Segment>,
     ) -> Progress {
         while !self.is_empty() {
-            if let Some(Item::Missed(count)) = self.queue.front() {
-                match notice(*count) {
-                    Some(frame) => {
-                        let span = Span::whole(&Arc::new(frame));
-                        self.bytes += span.bytes().len();
-                        self.queue[0] = Item::Frames(span);
-                    }
-                    None => return Progress::Blocked,
-                }
+            if let Some(Item::Missed(count, told @ None)) = self.queue.front_mut() {
+                let Some(frame) = notice(*count) else { return Progress::Blocked };
+                self.bytes += frame.bytes().len();
+                *told = Some(Span::whole(&Arc::new(frame)));
             }
             let mut gather = Gather::new();
             if let Some(rest) = &self.rest {
@@ -176,7 +180,8 @@ impl Outbox {
             }
             for item in &self.queue {
                 match item {
-                    Item::Frames(span) if gather.add(span.bytes()) => {}
+                    Item::Frames(span) | Item::Missed(_, Some(span))
+                        if gather.add(span.bytes()) => {}
                     _ => break,
                 }
             }
@@ -201,7 +206,7 @@ impl Outbox {
             sent.frames += 1;
         }
         while written > 0 {
-            let Some(Item::Frames(span)) = self.queue.front_mut() else { return };
+            let Some(span) = self.queue.front_mut().and_then(Item::span) else { return };
             let length = span.bytes().len();
             let (frames, rest) = span.advance(written.min(length));
             sent.frames += frames as u64;

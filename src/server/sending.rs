@@ -13,7 +13,7 @@ use crate::{Error, Result, Status};
 impl Shared {
     /// Sends to one client, or to all. It waits only with `slow_client = block`.
     pub fn send(&self, out: &Outgoing, client: Option<&str>) -> Result<()> {
-        self.check_message(out)?;
+        let out = &self.check_message(*out)?;
         let mut state = self.lock();
         if !matches!(state.phase, Phase::Running(_)) {
             drop(state);
@@ -38,12 +38,15 @@ impl Shared {
         }
     }
 
-    fn check_message(&self, out: &Outgoing) -> Result<()> {
+    fn check_message<'a>(&self, out: Outgoing<'a>) -> Result<Outgoing<'a>> {
+        let max_depth = self.settings.max_depth;
         match out {
-            Outgoing::Payload(_, data) => envelope::check_payload(data, self.settings.max_depth),
-            Outgoing::Message(message) => envelope::check(message.frame(), self.settings.max_depth)
-                .map(|_| ())
-                .map_err(|reason| Error::new(Status::Message, reason)),
+            Outgoing::Payload(message_type, data) => envelope::check_payload(data, max_depth)
+                .map(|data| Outgoing::Payload(message_type, data)),
+            Outgoing::Message(message) => match envelope::check(message.frame(), max_depth) {
+                Ok(_) => Ok(out),
+                Err(reason) => Err(Error::new(Status::Message, reason)),
+            },
         }
     }
 

@@ -44,6 +44,7 @@ pub(super) fn publish(
     let Some(mut new) = LockedFile::take(&new_path)? else {
         return Err(held(&path));
     };
+    check_own(&new_path, &new)?;
     match replace(&path, &mut new, address, settings.socket_permissions) {
         Ok(()) => Ok(new),
         Err(error) => {
@@ -56,24 +57,29 @@ pub(super) fn publish(
 fn replace(path: &Path, new: &mut LockedFile, address: SocketAddr, mode: u32) -> Result<()> {
     let fail = |error: io::Error| os_error(format!("Cannot write {}", path.display()), &error);
     check_replaceable(path)?;
-    let found = new.file.metadata().map_err(fail)?;
-    // In a directory that all may write, somebody could have laid out a file of their own, or a
-    // second name of one of ours.
-    if found.uid() != sys::effective_uid() || found.nlink() != 1 {
-        return Err(Error::new(
-            Status::Permission,
-            format!(
-                "Cannot write {}: somebody else has its temporary file",
-                path.display()
-            ),
-        ));
-    }
     sys::set_mode(new.file.as_fd(), mode).map_err(fail)?;
     new.file.set_len(0).map_err(fail)?;
     new.file
         .write_all(format!("{}\n", reachable(address)).as_bytes())
         .map_err(fail)?;
     new.rename(path).map_err(fail)
+}
+
+/// In a directory that all may write, somebody could have laid out a file of their own here, or a
+/// second name of one of ours.
+fn check_own(path: &Path, new: &LockedFile) -> Result<()> {
+    let fail = |error: io::Error| os_error(format!("Cannot look at {}", path.display()), &error);
+    let found = new.file.metadata().map_err(fail)?;
+    if found.uid() == sys::effective_uid() && found.nlink() == 1 {
+        return Ok(());
+    }
+    Err(Error::new(
+        Status::Permission,
+        format!(
+            "{} was not made by this user's servers; remove it",
+            path.display()
+        ),
+    ))
 }
 
 /// Leaves alone what a live server holds, and what is no discovery file at all.

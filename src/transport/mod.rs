@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 
 pub(crate) use listener::Listener;
 pub(crate) use target::{Attempt, Connected, Target};
+pub(crate) use unix::socket_path;
 
 use crate::settings::Settings;
 use crate::sys::{self, Credentials};

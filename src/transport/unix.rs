@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::{Error, Result, Status, sys};
 
 /// Where the socket of an event is.
-pub(super) fn socket_path(directory: &Path, event_name: &str) -> PathBuf {
+pub(crate) fn socket_path(directory: &Path, event_name: &str) -> PathBuf {
     directory.join(format!("{event_name}.sock"))
 }
 

@@ -91,6 +91,23 @@ fn what_a_crash_left_under_the_first_name_is_used_again() {
 }
 
 #[test]
+fn nothing_is_written_through_a_name_that_somebody_laid_out() {
+    let (root, settings) = place();
+    fs::create_dir(&settings.socket_dir).unwrap();
+    let (precious, trap) = (
+        root.path().join("precious"),
+        settings.socket_dir.join(".e.tcp.new"),
+    );
+    fs::write(&precious, "precious").unwrap();
+    fs::hard_link(&precious, &trap).unwrap();
+    let listener = bind(Transport::Tcp, &settings).unwrap();
+    assert!(!is_published(&listener));
+    stop(listener);
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    assert_eq!(names(&settings.socket_dir), [".e.tcp.new"]);
+}
+
+#[test]
 fn the_file_of_a_live_server_is_left_alone() {
     let (_root, settings) = place();
     let first = bind(Transport::Tcp, &settings).unwrap();

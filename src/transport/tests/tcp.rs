@@ -192,7 +192,8 @@ fn a_socket_that_connects_to_itself_has_found_no_server() {
         .split_whitespace()
         .map(|bound| bound.parse::<u16>().unwrap());
     let (low, high) = (bounds.next().unwrap(), bounds.next().unwrap());
-    // Of the parity from which the kernel chooses first for connections.
+    // Of the parity from which the kernel chooses first for connections, and last for listeners
+    // without a port, as other tests have them.
     let free = (low..=high)
         .step_by(2)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());

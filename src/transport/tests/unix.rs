@@ -169,7 +169,8 @@ fn what_is_no_socket_stays() {
     fs::create_dir(&settings.socket_dir).unwrap();
     let elsewhere = root.path().join("elsewhere");
     let _live = UnixListener::bind(&elsewhere).unwrap();
-    let makers: [(&str, &dyn Fn(&Path)); 5] = [
+    type Maker<'a> = (&'a str, &'a dyn Fn(&Path));
+    let makers: [Maker; 5] = [
         ("regular file", &|path| fs::write(path, "precious").unwrap()),
         ("directory", &|path| fs::create_dir(path).unwrap()),
         ("symbolic link", &|path| {

@@ -239,7 +239,9 @@ fn damaged_frames_are_judged_as_an_independent_decoder_judges_them() {
     reversed.reverse();
     let seeds = [
         ours(b"\x80"),
-        ours(b"\x83\xa1k\xc3\xa1l\x93\x01\xcd\x01\x02\xd9\x02ab\xa1m\x82\x05\xc0\xa1x\xc7\x02\x05ab"),
+        ours(
+            b"\x83\xa1k\xc3\xa1l\x93\x01\xcd\x01\x02\xd9\x02ab\xa1m\x82\x05\xc0\xa1x\xc7\x02\x05ab",
+        ),
         ours(b"\x81\xa1a\x91\x91\x91\x81\xa1b\xca\x00\x00\x00\x00"),
         envelope(&pairs()),
         envelope(&reversed),
