@@ -128,6 +128,7 @@ impl Connection {
                 self.buffer.filled(count);
                 self.likely_more = count == size;
                 stats.bytes_received += count as u64;
+                self.excuse_late_reader(settings);
                 Read::Bytes(count)
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
@@ -203,26 +204,27 @@ impl Connection {
         settings: &Settings,
         stats: &mut ClientStats,
     ) -> Result<Overdue> {
-        let Some(due) = self.frame_due(settings) else {
-            return Ok(Overdue::No);
-        };
-        let now = Monotonic::now();
-        if now < due {
-            return Ok(Overdue::No);
-        }
-        let mut found_more = false;
-        while !self.has_next(settings) {
+        while let Some(due) = self.frame_due(settings) {
+            if Monotonic::now() < due || self.has_next(settings) {
+                break;
+            }
             match self.read(settings, stats)? {
-                Read::Bytes(_) => found_more = true,
+                Read::Bytes(_) => {}
                 Read::End(reason) => return Ok(Overdue::Ended(reason)),
-                Read::Nothing if found_more && now.since(due) > LATE => {
-                    self.incomplete_since = Some(now);
-                    return Ok(Overdue::No);
-                }
                 Read::Nothing => return Ok(Overdue::Yes),
             }
         }
         Ok(Overdue::No)
+    }
+
+    /// More of a frame that is incomplete has come.
+    fn excuse_late_reader(&mut self, settings: &Settings) {
+        if let Some(due) = self.frame_due(settings) {
+            let now = Monotonic::now();
+            if now.since(due) > LATE {
+                self.incomplete_since = Some(now);
+            }
+        }
     }
 
     fn too_large(&self, body: usize, settings: &Settings) -> Error {

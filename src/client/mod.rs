@@ -27,11 +27,13 @@ use log::Level;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use crate::message::{self, MAX_DEPTH};
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic, Process, Readiness};
 use crate::transport::{Peer, Transport};
+use crate::wire::envelope::{self, LONGEST_BODY};
 use crate::wire::frame::HEADER;
-use crate::wire::{envelope, json};
+use crate::wire::json;
 use crate::{Error, Message, MessageType, Options, Payload, Result, Status, validate_event_name};
 
 use inbox::Arrived;
@@ -138,7 +140,8 @@ impl Client {
     /// program that must not wait, or that comes before its server.
     ///
     /// Fails with [`Status::State`] without `auto_reconnect`, and for a `host` that is a name, since
-    /// looking that up may block: use [`connect`](Client::connect) then.
+    /// looking that up may block: use [`connect`](Client::connect) then. [`Status::Invalid`]: the path
+    /// of its socket is longer than the system allows.
     pub fn open(&self) -> Result<()> {
         let mut state = self.lock()?;
         if !self.settings.auto_reconnect {
@@ -154,6 +157,7 @@ impl Client {
                 format!("Looking up host '{host}' may block: give its address, or use connect"),
             ));
         }
+        state.target.check()?;
         state.ever_told = true;
         if let Link::Down = state.link {
             state.tell_to_connect();
@@ -356,13 +360,13 @@ impl Client {
     pub fn send(&self, message: &Message) -> Result<()> {
         let frame = message.frame();
         self.check_size(frame.len())?;
-        // Messages are checked against the built-in depth when they are made.
-        envelope::check(frame, self.settings.max_depth).map_err(|reason| {
-            Error::new(
-                Status::Message,
-                format!("The message cannot be sent: {reason}"),
-            )
-        })?;
+        // Deeper ones than that cannot be made.
+        if self.settings.max_depth < MAX_DEPTH {
+            envelope::check(frame, self.settings.max_depth).map_err(|reason| {
+                let text = format!("The message cannot be sent: {reason}");
+                Error::new(Status::Message, text)
+            })?;
+        }
         let mut state = self.lock()?;
         self.transmit(
             &mut state,
@@ -377,9 +381,7 @@ impl Client {
     ///
     /// Fails as [`send`](Client::send) does, with [`Status::Message`] also for another payload.
     pub fn send_msgpack(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
-        const EMPTY_MAP: &[u8] = &[0x80];
-        let data = if data.is_empty() { EMPTY_MAP } else { data };
-        envelope::check_payload(data, self.settings.max_depth)?;
+        let data = envelope::check_payload(data, self.settings.max_depth)?;
         self.send_checked(message_type, data)
     }
 
@@ -391,19 +393,13 @@ impl Client {
 
     /// Sends a payload that was built by path. Fails as [`send`](Client::send) does.
     pub fn send_payload(&self, message_type: MessageType, payload: &Payload) -> Result<()> {
-        self.send_msgpack(message_type, &payload.to_msgpack()?)
+        self.send_msgpack(message_type, payload.as_msgpack())
     }
 
     /// Sends anything that serializes to a map with string keys. Fails as [`send`](Client::send)
     /// does.
     pub fn send_data(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
-        let data = rmp_serde::to_vec_named(data).map_err(|error| {
-            Error::new(
-                Status::Message,
-                format!("The payload cannot be encoded: {error}"),
-            )
-        })?;
-        self.send_msgpack(message_type, &data)
+        self.send_msgpack(message_type, &message::serialize(data)?)
     }
 
     /// Wraps a payload that was checked into a frame, and sends it.
@@ -436,7 +432,8 @@ impl Client {
     }
 
     fn check_size(&self, frame: usize) -> Result<()> {
-        let (body, limit) = (frame - HEADER, self.settings.max_message_size);
+        let body = frame - HEADER;
+        let limit = self.settings.max_message_size.min(LONGEST_BODY);
         if body <= limit {
             return Ok(());
         }
