@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 mod client;
+mod deferred;
 mod error;
 mod event_name;
 #[allow(unsafe_code)]
@@ -12,19 +13,24 @@ pub mod ffi;
 mod message;
 mod notes;
 mod payload;
+mod pointer;
 mod server;
 mod settings;
 #[allow(unsafe_code)]
 mod sys;
+mod texts;
 mod timestamp;
 mod transport;
+mod value;
 mod wire;
 
 pub use client::{Client, ClientStats};
 pub use error::{Error, Result, Status};
 pub use event_name::validate_event_name;
-pub use message::{Kind, Message, MessageType, Value};
+pub use message::{Message, MessageType};
 pub use payload::Payload;
-pub use server::{ClientInfo, Event, Server, ServerStats};
+pub use server::{ClientHook, ClientInfo, Event, MessageHook, Server, ServerStats};
 pub use settings::Options;
+pub use timestamp::{timestamp_iso, timestamp_iso_at, timestamp_ms};
 pub use transport::Transport;
+pub use value::{Kind, Value};

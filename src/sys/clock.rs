@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 fn read(clock: libc::clockid_t) -> libc::timespec {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `time` is a valid timespec for the duration of the call, which cannot fail for the
     // two clocks used here and writes nothing else.
     unsafe { libc::clock_gettime(clock, &mut time) };

@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice};
 use std::mem::{MaybeUninit, size_of};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::check;
@@ -51,7 +52,9 @@ fn tcp_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t
             let raw = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(v4.ip().octets()),
+                },
                 sin_zero: [0; 8],
             };
             // SAFETY: sockaddr_storage is larger than, and aligned for, every socket address.
@@ -63,7 +66,9 @@ fn tcp_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_addr: libc::in6_addr {
+                    s6_addr: v6.ip().octets(),
+                },
                 sin6_scope_id: v6.scope_id(),
             };
             // SAFETY: sockaddr_storage is larger than, and aligned for, every socket address.
@@ -96,23 +101,36 @@ fn from_storage(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     }
 }
 
-/// Binds a Unix socket whose file has `mode` from the first moment, and listens.
+/// Binds a Unix socket whose file has `mode` from the first moment, and listens. A file that was
+/// made is removed when something fails after that.
 pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     let socket = new_socket(libc::AF_UNIX)?;
     let (address, size) = unix_address(path)?;
-    // Nobody can connect between bind and listen, so the mode set here is there in time even
-    // where the umask took bits away.
-    super::set_mode(std::os::fd::AsFd::as_fd(&socket), mode)?;
+    super::set_mode(socket.as_fd(), mode)?;
     // SAFETY: `address` is a sockaddr_un of which `size` bytes are initialised; the socket is open.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) })?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    listen(&socket)?;
+    let ready = restore_mode(path, mode).and_then(|()| listen(&socket));
+    if let Err(error) = ready {
+        // Best effort: the first error is the one to report.
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
     Ok(socket)
+}
+
+/// Gives back the bits that the umask took. Nobody can connect before `listen`, so that is in time.
+fn restore_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let made = std::fs::symlink_metadata(path)?;
+    if made.permissions().mode() & 0o777 == mode { Ok(()) } else { super::set_mode_at(path, mode) }
 }
 
 /// Binds a TCP socket and listens; port 0 lets the system choose.
 pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let family = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
     let socket = new_socket(family)?;
     // A port whose last connections are in TIME_WAIT can be had again at once.
     set_flag(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
@@ -161,6 +179,24 @@ pub(crate) fn local_address(socket: BorrowedFd) -> io::Result<SocketAddr> {
     from_storage(unsafe { storage.assume_init_ref() })
 }
 
+/// The address that a TCP socket is connected to.
+pub(crate) fn remote_address(socket: BorrowedFd) -> io::Result<SocketAddr> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` is writable for `size` bytes; both live through the call.
+    check(unsafe {
+        libc::getpeername(socket.as_raw_fd(), storage.as_mut_ptr().cast(), &mut size)
+    })?;
+    // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
+    from_storage(unsafe { storage.assume_init_ref() })
+}
+
+/// Refuses connections from now on, also where a forked child keeps the socket open.
+pub(crate) fn stop_listening(listener: BorrowedFd) {
+    // SAFETY: the socket is open; no pointer is passed. That it has stopped already is fine.
+    unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
 /// The next connection, and for TCP the address it comes from; `None` when none waits.
 pub(crate) fn accept(listener: BorrowedFd) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
@@ -187,7 +223,10 @@ pub(crate) fn accept(listener: BorrowedFd) -> io::Result<Option<(OwnedFd, Option
     // SAFETY: accept4 returned a new descriptor that nobody owns.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
-    Ok(Some((socket, from_storage(unsafe { storage.assume_init_ref() }).ok())))
+    Ok(Some((
+        socket,
+        from_storage(unsafe { storage.assume_init_ref() }).ok(),
+    )))
 }
 
 /// Begins to connect. A Unix socket is connected at once, or the server's queue is full (EAGAIN).
@@ -202,7 +241,11 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
 /// Begins to connect; `true` when that is done already, else wait for the socket to be writable
 /// and ask [`take_error`].
 pub(crate) fn connect_tcp(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
-    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    let family = if address.is_ipv4() {
+        libc::AF_INET
+    } else {
+        libc::AF_INET6
+    };
     let socket = new_socket(family)?;
     set_no_delay(&socket)?;
     let (storage, size) = tcp_address(address);
@@ -242,7 +285,11 @@ pub(crate) fn take_error(socket: BorrowedFd) -> io::Result<()> {
 
 /// Who is at the other end of a connected Unix socket.
 pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
-    let mut raw = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut raw = libc::ucred {
+        pid: 0,
+        uid: 0,
+        gid: 0,
+    };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: `raw` is writable for `size` bytes; both live through the call.
     check(unsafe {
@@ -254,7 +301,10 @@ pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
             &mut size,
         )
     })?;
-    Ok(Credentials { uid: raw.uid, pid: raw.pid })
+    Ok(Credentials {
+        uid: raw.uid,
+        pid: raw.pid,
+    })
 }
 
 /// Writes what the socket has room for, without waiting, and returns how much that was.
@@ -378,10 +428,18 @@ pub(crate) fn poll(
 ) -> io::Result<Readiness> {
     let entry = |(fd, wait): &(BorrowedFd, WaitFor)| libc::pollfd {
         fd: fd.as_raw_fd(),
-        events: if *wait == WaitFor::Read { libc::POLLIN } else { libc::POLLOUT },
+        events: if *wait == WaitFor::Read {
+            libc::POLLIN
+        } else {
+            libc::POLLOUT
+        },
         revents: 0,
     };
-    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
+    let mut few = [libc::pollfd {
+        fd: -1,
+        events: 0,
+        revents: 0,
+    }; 4];
     let mut many: Vec<libc::pollfd>;
     let entries = if watched.len() <= few.len() {
         for (to, from) in few.iter_mut().zip(watched) {
@@ -396,11 +454,18 @@ pub(crate) fn poll(
         tv_sec: timeout.as_secs() as libc::time_t,
         tv_nsec: timeout.subsec_nanos().into(),
     });
-    let limit = limit.as_ref().map_or(std::ptr::null(), |limit| &raw const *limit);
+    let limit = limit
+        .as_ref()
+        .map_or(std::ptr::null(), |limit| &raw const *limit);
     // SAFETY: `entries` is valid for its length, `limit` is null or points to a live timespec, and
     // a null signal mask leaves the mask as it is.
     let result = unsafe {
-        libc::ppoll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, limit, std::ptr::null())
+        libc::ppoll(
+            entries.as_mut_ptr(),
+            entries.len() as libc::nfds_t,
+            limit,
+            std::ptr::null(),
+        )
     };
     match check(result) {
         Ok(0) => Ok(Readiness::TimedOut),
