@@ -180,6 +180,11 @@ impl Message {
         self.0
     }
 
+    /// The shared part, to be shown to C.
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
     /// The message of a shared part.
     pub(crate) fn from_inner(inner: Arc<Inner>) -> Message {
         Message(inner)

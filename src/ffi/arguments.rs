@@ -158,6 +158,10 @@ pub(super) fn message_type(number: c_int) -> Result<MessageType> {
     }
 }
 
+pub(super) fn unknown_counter(name: &str, known: &[&str]) -> Error {
+    Error::invalid(format!("There is no counter \"{name}\": it is one of {}", known.join(", ")))
+}
+
 fn null(name: &str, instead: &str) -> Error {
     Error::invalid(format!("`{name}` is NULL: pass {instead}"))
 }
@@ -191,7 +195,8 @@ mod tests {
             );
             assert!(bytes(std::ptr::null(), 0, "data").expect("an empty buffer").is_empty());
             assert!(
-                refusal(bytes(std::ptr::null(), usize::MAX, "data")).contains("no buffer is larger")
+                refusal(bytes(std::ptr::null(), usize::MAX, "data"))
+                    .contains("no buffer is larger")
             );
         }
         assert!(refusal(timeout(-2)).contains("-2"));

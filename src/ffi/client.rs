@@ -329,7 +329,7 @@ pub unsafe extern "C" fn sock_client_stat(
         let (handle, name, out) =
             unsafe { (usable(client)?, text(name, "name")?, Out::required(out, "out")?) };
         let value = handle.client.stats().get(name);
-        out.set(value.ok_or_else(|| arguments::unknown_counter(name, ClientStats::NAMES))?);
+        out.set(value.ok_or_else(|| arguments::unknown_counter(name, &ClientStats::NAMES))?);
         Ok(())
     })
 }

@@ -9,6 +9,7 @@ use crate::{Kind, MessageType, Status, Transport};
 
 /// How a call ended. Every function that returns `int` without saying otherwise returns one.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_status {
     /// It did what was asked.
     DOTSOCK_OK = 0,
@@ -52,6 +53,7 @@ pub enum dotsock_status {
 
 /// How servers and clients reach each other.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_transport {
     /// A Unix socket in the directory that the option `socket_dir` names.
     DOTSOCK_UNIX = 0,
@@ -61,6 +63,7 @@ pub enum dotsock_transport {
 
 /// What a message is about.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_message_type {
     /// What the program has to say.
     DOTSOCK_DATA = 0,
@@ -72,6 +75,7 @@ pub enum dotsock_message_type {
 
 /// The kind of a value in a message's payload.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_kind {
     /// Nothing: JSON's null.
     DOTSOCK_KIND_NIL = 0,
@@ -95,6 +99,7 @@ pub enum dotsock_kind {
 
 /// What sock_server_next() has to tell.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_event_kind {
     /// A client has connected.
     DOTSOCK_CLIENT_CONNECTED = 0,
@@ -106,6 +111,7 @@ pub enum dotsock_event_kind {
 
 /// Levels for sock_set_log().
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_log_level {
     /// Nothing at all.
     DOTSOCK_LOG_OFF = 0,
@@ -123,6 +129,7 @@ pub enum dotsock_log_level {
 
 /// Sizes of buffers that are always large enough, the final NUL included.
 #[repr(C)]
+#[derive(Clone, Copy)]
 pub enum dotsock_size {
     /// For sock_timestamp_iso() and sock_timestamp_iso_at().
     DOTSOCK_TIMESTAMP_SIZE = 64,
@@ -266,7 +273,9 @@ mod tests {
         let types = [MessageType::Data, MessageType::Error, MessageType::Control];
         assert!(types.iter().all(|kind| message_type_code(*kind) == *kind as c_int));
         let transports = [Transport::Unix, Transport::Tcp];
-        assert!(transports.iter().all(|transport| transport_code(*transport) == *transport as c_int));
+        assert!(
+            transports.iter().all(|transport| transport_code(*transport) == *transport as c_int)
+        );
     }
 
     #[test]

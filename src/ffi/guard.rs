@@ -137,9 +137,7 @@ pub(super) fn last_text() -> *const c_char {
 
 /// Text for C; a NUL in it, where text would end for C, becomes U+FFFD.
 pub(super) fn c_text(text: &str) -> CString {
-    CString::new(text)
-        .or_else(|_| CString::new(text.replace('\0', "\u{FFFD}")))
-        .unwrap_or_default()
+    CString::new(text).or_else(|_| CString::new(text.replace('\0', "\u{FFFD}"))).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -88,7 +88,13 @@ pub unsafe extern "C" fn sock_server_on_client_disconnected(
         // SAFETY: the header asks for a live server.
         let handle = unsafe { usable(server) }?;
         let hook = hook.map(|hook| client_hook(hook, Pointer(server)));
-        set(handle, |hooks| &mut hooks.disconnected, &handle.slots().disconnected, hook, (ctx, drop))
+        set(
+            handle,
+            |hooks| &mut hooks.disconnected,
+            &handle.slots().disconnected,
+            hook,
+            (ctx, drop),
+        )
     })
 }
 
@@ -149,7 +155,7 @@ fn client_hook(
     server: Pointer,
 ) -> impl FnOnce(Arc<Context>) -> ClientHook {
     move |context| {
-        Box::new(move |_, client_id| {
+        Arc::new(move |_, client_id| {
             let id = ClientId::new(client_id);
             // SAFETY: the header asks for a function of this type that takes this context; the
             // server is alive and the id valid during the call.
@@ -159,16 +165,11 @@ fn client_hook(
 }
 
 fn message_hook(
-    hook: unsafe extern "C" fn(
-        *mut c_void,
-        *mut sock_server,
-        *const c_char,
-        *const sock_message,
-    ),
+    hook: unsafe extern "C" fn(*mut c_void, *mut sock_server, *const c_char, *const sock_message),
     server: Pointer,
 ) -> impl FnOnce(Arc<Context>) -> MessageHook {
     move |context| {
-        Box::new(move |_, client_id, message| {
+        Arc::new(move |_, client_id, message| {
             let id = ClientId::new(client_id);
             let message = message::lend(message);
             // SAFETY: as in `client_hook`; the message is borrowed for the call.

@@ -10,7 +10,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
 
-use ::log::{Level, LevelFilter, Log, Metadata, Record};
+use ::log::{LevelFilter, Log, Metadata, Record};
 use once_cell::sync::OnceCell;
 use parking_lot::RwLock;
 
@@ -86,9 +86,10 @@ pub extern "C" fn sock_set_log_fd(level: c_int, fd: c_int) -> c_int {
 }
 
 fn checked_level(level: c_int) -> Result<LevelFilter> {
-    usize::try_from(level).ok().and_then(|level| LevelFilter::iter().nth(level)).ok_or_else(|| {
-        Error::invalid(format!("`level` is {level}: pass 0 (off) to 5 (trace)"))
-    })
+    usize::try_from(level)
+        .ok()
+        .and_then(|level| LevelFilter::iter().nth(level))
+        .ok_or_else(|| Error::invalid(format!("`level` is {level}: pass 0 (off) to 5 (trace)")))
 }
 
 /// Where records go.
@@ -187,6 +188,7 @@ fn line(record: &Record, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::log::Level;
     use std::io::Read;
 
     #[test]

@@ -114,8 +114,7 @@ pub unsafe extern "C" fn sock_message_from_json(
     guard::pointer(|| {
         let message_type = arguments::message_type(r#type)?;
         // SAFETY: the header asks for NUL-terminated strings.
-        let (event_name, json) =
-            unsafe { (text(event_name, "event_name")?, text(json, "json")?) };
+        let (event_name, json) = unsafe { (text(event_name, "event_name")?, text(json, "json")?) };
         Message::from_json(event_name, message_type, json).map(give)
     })
 }
@@ -131,8 +130,7 @@ pub unsafe extern "C" fn sock_message_from_payload(
     guard::pointer(|| {
         let message_type = arguments::message_type(r#type)?;
         // SAFETY: the header asks for a NUL-terminated string and a live payload.
-        let (event_name, data) =
-            unsafe { (text(event_name, "event_name")?, encoded(payload)?) };
+        let (event_name, data) = unsafe { (text(event_name, "event_name")?, encoded(payload)?) };
         Message::from_msgpack(event_name, message_type, &data).map(give)
     })
 }
@@ -247,7 +245,7 @@ unsafe fn json(
 /// As for [`inner`].
 unsafe fn live<'a>(message: *const sock_message) -> Result<&'a Inner> {
     // SAFETY: the caller's promise.
-    unsafe { required(message.cast(), "message") }
+    unsafe { required(message.cast::<Inner>(), "message") }
 }
 
 /// Reads an integer from -2^63 to 2^63-1.
@@ -260,7 +258,9 @@ pub unsafe extern "C" fn sock_message_get_int(
     // SAFETY: the header asks for a live message, a string, and for where the value goes.
     unsafe {
         read(message, pointer, out, |message, pointer| {
-            message.payload().read_at(pointer, "an integer from -2^63 to 2^63-1", |value| value.as_i64())
+            message
+                .payload()
+                .read_at(pointer, "an integer from -2^63 to 2^63-1", |value| value.as_i64())
         })
     }
 }
@@ -275,7 +275,9 @@ pub unsafe extern "C" fn sock_message_get_uint(
     // SAFETY: the header asks for a live message, a string, and for where the value goes.
     unsafe {
         read(message, pointer, out, |message, pointer| {
-            message.payload().read_at(pointer, "an integer from 0 to 2^64-1", |value| value.as_u64())
+            message
+                .payload()
+                .read_at(pointer, "an integer from 0 to 2^64-1", |value| value.as_u64())
         })
     }
 }
@@ -305,7 +307,9 @@ pub unsafe extern "C" fn sock_message_get_bool(
     // SAFETY: the header asks for a live message, a string, and for where the value goes.
     unsafe {
         read(message, pointer, out, |message, pointer| {
-            message.payload().read_at(pointer, "a boolean", |value| value.as_bool().map(c_int::from))
+            message
+                .payload()
+                .read_at(pointer, "a boolean", |value| value.as_bool().map(c_int::from))
         })
     }
 }
@@ -417,9 +421,8 @@ unsafe fn read<T>(
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the caller's promise.
-        let (message, pointer, out) = unsafe {
-            (live(message)?, text(pointer, "pointer")?, Out::required(out, "out")?)
-        };
+        let (message, pointer, out) =
+            unsafe { (live(message)?, text(pointer, "pointer")?, Out::required(out, "out")?) };
         out.set(read(message, pointer)?);
         Ok(())
     })
@@ -432,7 +435,7 @@ unsafe fn read_bytes(
     pointer: *const c_char,
     out: *mut *const c_void,
     size: *mut usize,
-    read: impl FnOnce(&Inner, &str) -> Result<&[u8]>,
+    read: impl for<'a> FnOnce(&'a Inner, &str) -> Result<&'a [u8]>,
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the caller's promise.
@@ -460,7 +463,7 @@ unsafe fn read_text(
     pointer: *const c_char,
     out: *mut *const c_char,
     size: *mut usize,
-    read: impl FnOnce(&Inner, &str) -> Result<&[u8]>,
+    read: impl for<'a> FnOnce(&'a Inner, &str) -> Result<&'a [u8]>,
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the caller's promise.

@@ -85,8 +85,7 @@ pub unsafe extern "C" fn sock_options_load(
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the header asks for live options and a NUL-terminated string.
-        let (options, path) =
-            unsafe { (required(options, "options")?, text(path, "path")?) };
+        let (options, path) = unsafe { (required(options, "options")?, text(path, "path")?) };
         options.change(|options| options.load(path))
     })
 }
@@ -127,8 +126,7 @@ pub unsafe extern "C" fn sock_options_get(
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the header asks for live options and a NUL-terminated string.
-        let (options, key) =
-            unsafe { (required(options, "options")?, text(key, "key")?) };
+        let (options, key) = unsafe { (required(options, "options")?, text(key, "key")?) };
         let value = options.0.lock().options.get(key)?;
         // SAFETY: the header asks for a buffer of `size` bytes.
         unsafe { copy_text(&value, buffer, size) }

@@ -21,18 +21,23 @@ use parking_lot::Mutex;
 
 use super::arguments::{bytes, required, text};
 use super::guard;
-use crate::{Payload, Result};
+use crate::{Error, Payload, Result};
 
 /// A payload under construction.
 pub struct sock_payload(Mutex<Payload>);
 
-/// What the payload is now, as MessagePack: sending it needs no lock then.
+/// A copy of what the payload is now, as MessagePack: no lock is held while it is sent.
 ///
 /// # Safety
 /// `payload` is NULL or points to a live payload.
 pub(super) unsafe fn encoded(payload: *const sock_payload) -> Result<Vec<u8>> {
     // SAFETY: the caller's promise.
-    unsafe { required(payload, "payload") }?.0.lock().to_msgpack()
+    let payload = unsafe { required(payload, "payload") }?.0.lock();
+    let mut copy = Vec::new();
+    let size = payload.as_msgpack().len();
+    copy.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
+    copy.extend_from_slice(payload.as_msgpack());
+    Ok(copy)
 }
 
 /// Checks the arguments that all setters share, and sets.
@@ -45,8 +50,7 @@ unsafe fn set(
     set: impl FnOnce(&mut Payload, &str) -> Result<()>,
 ) -> Result<()> {
     // SAFETY: the caller's promise.
-    let (payload, pointer) =
-        unsafe { (required(payload, "payload")?, text(pointer, "pointer")?) };
+    let (payload, pointer) = unsafe { (required(payload, "payload")?, text(pointer, "pointer")?) };
     set(&mut payload.0.lock(), pointer)
 }
 
@@ -64,7 +68,9 @@ pub unsafe extern "C" fn sock_payload_set_int(
     value: i64,
 ) -> c_int {
     // SAFETY: the header asks for a live payload and a NUL-terminated string.
-    guard::call(|| unsafe { set(payload, pointer, |payload, pointer| payload.set_int(pointer, value)) })
+    guard::call(|| unsafe {
+        set(payload, pointer, |payload, pointer| payload.set_int(pointer, value))
+    })
 }
 
 /// Sets an integer that is not negative, up to 2^64-1.
@@ -75,7 +81,9 @@ pub unsafe extern "C" fn sock_payload_set_uint(
     value: u64,
 ) -> c_int {
     // SAFETY: the header asks for a live payload and a NUL-terminated string.
-    guard::call(|| unsafe { set(payload, pointer, |payload, pointer| payload.set_uint(pointer, value)) })
+    guard::call(|| unsafe {
+        set(payload, pointer, |payload, pointer| payload.set_uint(pointer, value))
+    })
 }
 
 /// Sets a floating point number.
@@ -86,7 +94,9 @@ pub unsafe extern "C" fn sock_payload_set_double(
     value: f64,
 ) -> c_int {
     // SAFETY: the header asks for a live payload and a NUL-terminated string.
-    guard::call(|| unsafe { set(payload, pointer, |payload, pointer| payload.set_double(pointer, value)) })
+    guard::call(|| unsafe {
+        set(payload, pointer, |payload, pointer| payload.set_double(pointer, value))
+    })
 }
 
 /// Sets true (anything but 0) or false (0).
@@ -97,7 +107,9 @@ pub unsafe extern "C" fn sock_payload_set_bool(
     value: c_int,
 ) -> c_int {
     // SAFETY: the header asks for a live payload and a NUL-terminated string.
-    guard::call(|| unsafe { set(payload, pointer, |payload, pointer| payload.set_bool(pointer, value != 0)) })
+    guard::call(|| unsafe {
+        set(payload, pointer, |payload, pointer| payload.set_bool(pointer, value != 0))
+    })
 }
 
 /// Sets text, which is copied: NUL-terminated UTF-8.

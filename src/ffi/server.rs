@@ -11,7 +11,8 @@
 //! While one of them runs, each of them is DOTSOCK_E_STATE, except a sock_server_run() that goes
 //! on after it was cancelled or interrupted.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::sync::Arc;
 
 use super::arguments::{self, Out, bytes, optional_text, required, text};
 use super::client_list::sock_client_list;
@@ -27,7 +28,8 @@ use crate::{Error, Result, Server, Status, deferred};
 
 /// A server.
 pub struct sock_server {
-    server: Server,
+    /// Shared with the calls in which hooks run, since a hook may free the handle.
+    server: Arc<Server>,
     event_name: CString,
     addresses: KeptTexts,
     slots: Slots,
@@ -87,7 +89,7 @@ pub unsafe extern "C" fn sock_server_new(
             unsafe { (text(event_name, "event_name")?, options_or_configured(options)?) };
         let server = Server::new(transport, event_name, &options)?;
         Ok(Box::into_raw(Box::new(sock_server {
-            server,
+            server: Arc::new(server),
             event_name: c_text(event_name),
             addresses: KeptTexts::default(),
             slots: Slots::default(),
@@ -106,8 +108,7 @@ pub unsafe extern "C" fn sock_server_new(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_start(server: *mut sock_server) -> c_int {
     guard::call(|| {
-        // A hook may free the handle while this call is under way, so it keeps a server of its own.
-        // SAFETY: the header asks for a live server.
+        // SAFETY: the header asks for a live server; a clone because a hook may free the handle.
         let server = unsafe { usable(server) }?.server.clone();
         server.start()
     })
@@ -214,7 +215,7 @@ pub unsafe extern "C" fn sock_send(
 pub unsafe extern "C" fn sock_send_data(
     server: *mut sock_server,
     r#type: c_int,
-    data: *const std::ffi::c_void,
+    data: *const c_void,
     size: usize,
     client_id: *const c_char,
 ) -> c_int {
@@ -260,9 +261,8 @@ pub unsafe extern "C" fn sock_send_payload(
     guard::call(|| {
         let message_type = arguments::message_type(r#type)?;
         // SAFETY: the header asks for a live server, a live payload and a string or NULL.
-        let (handle, data, client_id) = unsafe {
-            (usable(server)?, encoded(payload)?, optional_text(client_id, "client_id")?)
-        };
+        let (handle, data, client_id) =
+            unsafe { (usable(server)?, encoded(payload)?, optional_text(client_id, "client_id")?) };
         handle.server.send_msgpack(message_type, &data, client_id)
     })
 }
@@ -320,10 +320,10 @@ pub unsafe extern "C" fn sock_server_stop(server: *mut sock_server) -> c_int {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_cancel(server: *mut sock_server) -> c_int {
     // SAFETY: the header asks for a live server or NULL.
-    let Some(handle) = (unsafe { server.as_ref() }) else {
-        return guard::from_signal(|| Err(Error::invalid("")));
-    };
-    guard::from_signal(|| handle.server.cancel())
+    guard::from_signal(|| match unsafe { server.as_ref() } {
+        Some(handle) => handle.server.cancel(),
+        None => Err(Error::invalid("`server` is NULL")),
+    })
 }
 
 /// 1 while the server is running, 0 else (and for NULL).
@@ -381,8 +381,7 @@ pub unsafe extern "C" fn sock_server_client(
 ) -> *mut sock_client_list {
     guard::pointer(|| {
         // SAFETY: the header asks for a live server and a NUL-terminated string.
-        let (handle, client_id) =
-            unsafe { (usable(server)?, text(client_id, "client_id")?) };
+        let (handle, client_id) = unsafe { (usable(server)?, text(client_id, "client_id")?) };
         let client = handle.server.client(client_id)?;
         Ok(Box::into_raw(Box::new(sock_client_list::new(vec![client])?)))
     })
@@ -400,8 +399,7 @@ pub unsafe extern "C" fn sock_server_disconnect_client(
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the header asks for a live server and a NUL-terminated string.
-        let (handle, client_id) =
-            unsafe { (usable(server)?, text(client_id, "client_id")?) };
+        let (handle, client_id) = unsafe { (usable(server)?, text(client_id, "client_id")?) };
         handle.server.disconnect_client(client_id)
     })
 }
@@ -442,11 +440,10 @@ pub unsafe extern "C" fn sock_server_stat(
 ) -> c_int {
     guard::call(|| {
         // SAFETY: the header asks for a live server, a string, and for where the value goes.
-        let (handle, name, out) = unsafe {
-            (usable(server)?, text(name, "name")?, Out::required(out, "out")?)
-        };
+        let (handle, name, out) =
+            unsafe { (usable(server)?, text(name, "name")?, Out::required(out, "out")?) };
         let value = handle.server.stats().get(name);
-        out.set(value.ok_or_else(|| arguments::unknown_counter(name, ServerStats::NAMES))?);
+        out.set(value.ok_or_else(|| arguments::unknown_counter(name, &ServerStats::NAMES))?);
         Ok(())
     })
 }
