@@ -249,8 +249,8 @@ impl Shared {
         if self.settings.blocking_mode {
             return self.run();
         }
-        self.reap_thread();
         self.listen(Mode::Thread)?;
+        self.reap_thread();
         self.lock().delivery.set_standby(true);
         let shared = self.clone();
         let name = format!("dotsock-{}", self.event_name);
