@@ -34,7 +34,10 @@ use crate::transport::{Peer, Transport};
 use crate::wire::envelope::{self, LONGEST_BODY};
 use crate::wire::frame::HEADER;
 use crate::wire::json;
-use crate::{Error, Message, MessageType, Options, Payload, Result, Status, validate_event_name};
+use crate::{
+    ClientBuilder, Error, Message, MessageType, Options, Payload, Result, Status,
+    validate_event_name,
+};
 
 use inbox::Arrived;
 use outbox::Outgoing;
@@ -68,8 +71,15 @@ pub struct ClientStats {
 }
 
 impl ClientStats {
-    /// names
-    pub const NAMES: [&'static str; 6] = ["messages_sent", "messages_received", "bytes_sent", "bytes_received", "malformed", "reconnects"];
+    /// The names of all counters, as the C API calls them.
+    pub const NAMES: [&'static str; 6] = [
+        "messages_sent",
+        "messages_received",
+        "bytes_sent",
+        "bytes_received",
+        "malformed",
+        "reconnects",
+    ];
 
     /// The counter of this name, as the C API calls it.
     pub fn get(&self, name: &str) -> Option<u64> {
@@ -93,10 +103,9 @@ impl ClientStats {
 /// disconnects.
 ///
 /// ```no_run
-/// use dotsock::{Client, Options, Transport};
+/// use dotsock::Client;
 ///
-/// let client = Client::new(Transport::Unix, "my_event", &Options::new()?)?;
-/// client.connect()?;
+/// let client = Client::builder("my_event").connect()?;
 /// for message in client.messages() {
 ///     println!("{}", message?.data_json()?);
 /// }
@@ -113,6 +122,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Begins a client of this event; see [`ClientBuilder`].
+    pub fn builder(event_name: &str) -> ClientBuilder {
+        ClientBuilder::new(event_name)
+    }
+
     /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
     /// a port to the address that the server published in `socket_dir`.
     ///
