@@ -397,8 +397,7 @@ fn a_connect_that_waits_can_be_cancelled_and_interrupted() {
     assert_eq!(status, Status::Interrupted);
     thread::scope(|scope| {
         let connecting = [(); 3].map(|()| scope.spawn(|| client.connect()));
-        accept(&listener);
-        accept(&listener);
+        let _streams = (accept(&listener), accept(&listener));
         for connecting in connecting {
             connecting.join().unwrap().unwrap();
         }
@@ -699,21 +698,32 @@ fn a_send_waits_for_room_only_so_long_and_nothing_is_torn() {
 #[test]
 fn the_rest_of_a_frame_is_written_by_recv_and_the_descriptor_asks_for_it() {
     let place = Place::new();
-    let (client, mut server, _listener) = place.connected(&[("send_timeout", "0.05")]);
+    let (client, mut server, listener) = place.connected(&[("send_timeout", "0.05")]);
     let fd = client.fd().unwrap();
-    let big = "x".repeat(2 << 20);
-    client.send_data(MessageType::Data, &json!({"n": 1, "t": big})).unwrap();
+    let big = json!({"n": 1, "t": "x".repeat(2 << 20)});
+    client.send_data(MessageType::Data, &big).unwrap();
     assert!(!is_readable(fd, Duration::ZERO), "there is no room for the rest");
     assert_eq!(send(&client, 2), Err(Status::Timeout));
-    let reader = thread::spawn(move || (number(&read_frame(&mut server).unwrap()), server));
-    wait_until("the rest", || {
-        is_readable(fd, A_WHILE);
-        let _ = client.recv(NOW);
-        reader.is_finished()
-    });
-    let (first, _server) = reader.join().unwrap();
-    assert_eq!(first, 1);
+    let size = framed(&Message::new("event", MessageType::Data, &big).unwrap()).len();
+    let mut read = 0;
+    while read < size {
+        read += server.read(&mut vec![0; 1 << 20]).unwrap();
+        if client.stats().bytes_sent < size as u64 {
+            assert!(is_readable(fd, LONG), "there is room");
+            assert_eq!(failure(&client, NOW), Status::Timeout);
+        }
+    }
     assert!(!is_readable(fd, A_WHILE));
+
+    // The rest of a frame that has begun is of no use to the next connection.
+    client.send_data(MessageType::Data, &big).unwrap();
+    drop(server);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| wait_until("a server", || send(&client, 3).is_ok()));
+        let mut server = accept(&listener);
+        assert_eq!(number(&read_frame(&mut server).unwrap()), 3);
+        sender.join().unwrap();
+    });
 }
 
 #[test]
@@ -876,18 +886,27 @@ fn disconnect_ends_a_blocked_recv_and_keeps_what_had_been_read() {
 }
 
 #[test]
-fn disconnect_delivers_what_the_kernel_took_although_input_is_unread() {
-    let (client, mut server, _listener) = tcp_pair(&[("linger", "5")]);
+fn disconnect_delivers_what_the_kernel_took_although_the_server_goes_on_sending() {
+    let (client, mut server, _listener) = tcp_pair(&[("linger", "10")]);
     server.write_all(&data_of(0..200)).unwrap();
     let text = "x".repeat(1 << 20);
-    client.send_data(MessageType::Data, &json!({"n": 1, "t": text})).unwrap();
+    let message = json!({"n": 1, "t": text});
+    client.send_data(MessageType::Data, &message).unwrap();
+    let mut writing = server.try_clone().unwrap();
+    let flood = thread::spawn(move || {
+        while writing.write_all(&data(0)).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
     let reader = thread::spawn(move || {
-        let first = number(&read_frame(&mut server).unwrap());
-        (first, server.read(&mut [0]).unwrap())
+        // Slowly, so that the end of the client comes first.
+        thread::sleep(A_WHILE);
+        number(&read_frame(&mut server).unwrap())
     });
     client.disconnect().unwrap();
-    assert_eq!(reader.join().unwrap(), (1, 0));
+    assert_eq!(reader.join().unwrap(), 1);
     assert_eq!(client.stats().messages_sent, 1);
+    flood.join().unwrap();
 }
 
 #[test]
@@ -1023,6 +1042,47 @@ fn cancel_ends_a_recv_that_waits_for_a_server() {
         client.cancel().unwrap();
         assert_eq!(receiver.join().unwrap(), Status::Cancelled);
     });
+}
+
+/// How long this thread has run.
+fn thread_time() -> Duration {
+    // SAFETY: a timespec is plain integers; the call writes it.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+        time
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn calls_that_wait_sleep() {
+    let place = Place::new();
+    let time = Some(Duration::from_millis(400));
+    let sleeps = |what: &str, status, call: &dyn Fn() -> Status| {
+        let before = thread_time();
+        assert_eq!(call(), status, "{what}");
+        let took = thread_time() - before;
+        assert!(took < Duration::from_millis(100), "{what}: {took:?}");
+    };
+    let options = [("client_queue_size", "50000"), ("send_timeout", "0.4")];
+    let (client, mut server, _listener) = place.connected(&options);
+    client.fd().unwrap();
+    client.cancel().unwrap();
+    assert_eq!(failure(&client, time), Status::Cancelled);
+    sleeps("recv after a cancel", Status::Timeout, &|| failure(&client, time));
+    server.write_all(&data(1)[..20]).unwrap();
+    sleeps("recv within a frame", Status::Timeout, &|| failure(&client, time));
+    fill(&client);
+    sleeps("recv with no room to write", Status::Timeout, &|| failure(&client, time));
+    server.write_all(&data(1)[20..]).unwrap();
+    server.write_all(&data_of(0..1000)).unwrap();
+    sleeps("send with a full inbox", Status::Timeout, &|| send(&client, 1).unwrap_err());
+    drop((server, _listener));
+    client.clear_buffer().unwrap();
+    sleeps("send with nobody there", Status::Timeout, &|| send(&client, 1).unwrap_err());
+    client.clear_buffer().unwrap();
+    sleeps("recv with nobody there", Status::Timeout, &|| failure(&client, time));
 }
 
 static HANDLED: AtomicBool = AtomicBool::new(false);
