@@ -1068,13 +1068,19 @@ fn calls_that_wait_sleep() {
     let options = [("client_queue_size", "50000"), ("send_timeout", "0.4")];
     let (client, mut server, _listener) = place.connected(&options);
     client.fd().unwrap();
-    client.cancel().unwrap();
-    assert_eq!(failure(&client, time), Status::Cancelled);
+    let cancel = || {
+        client.cancel().unwrap();
+        assert_eq!(failure(&client, time), Status::Cancelled);
+    };
+    assert_eq!(failure(&client, Some(Duration::from_millis(1))), Status::Timeout);
+    cancel();
     sleeps("recv after a cancel", Status::Timeout, &|| failure(&client, time));
     server.write_all(&data(1)[..20]).unwrap();
     sleeps("recv within a frame", Status::Timeout, &|| failure(&client, time));
     fill(&client);
     sleeps("recv with no room to write", Status::Timeout, &|| failure(&client, time));
+    cancel();
+    sleeps("send after a cancel", Status::Timeout, &|| send(&client, 1).unwrap_err());
     server.write_all(&data(1)[20..]).unwrap();
     server.write_all(&data_of(0..1000)).unwrap();
     sleeps("send with a full inbox", Status::Timeout, &|| send(&client, 1).unwrap_err());
