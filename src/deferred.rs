@@ -59,12 +59,13 @@ pub(crate) fn run() {
 }
 
 fn next() -> Option<Action> {
-    ACTIONS.try_with(|actions| {
-        let mut actions = actions.borrow_mut();
-        if actions.is_empty() { None } else { Some(actions.remove(0)) }
-    })
-    .ok()
-    .flatten()
+    ACTIONS
+        .try_with(|actions| {
+            let mut actions = actions.borrow_mut();
+            if actions.is_empty() { None } else { Some(actions.remove(0)) }
+        })
+        .ok()
+        .flatten()
 }
 
 #[cfg(test)]

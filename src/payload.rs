@@ -226,3 +226,6 @@ fn joined(head: &[u8], tail: &[u8]) -> Result<Vec<u8>> {
 fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
     bytes.try_reserve(more).map_err(|_| Error::no_memory(bytes.len() + more))
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,6 +68,9 @@ pub struct ClientStats {
 }
 
 impl ClientStats {
+    /// names
+    pub const NAMES: [&'static str; 6] = ["messages_sent", "messages_received", "bytes_sent", "bytes_received", "malformed", "reconnects"];
+
     /// The counter of this name, as the C API calls it.
     pub fn get(&self, name: &str) -> Option<u64> {
         Some(match name {

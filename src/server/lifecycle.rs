@@ -142,6 +142,10 @@ impl Shared {
             if remaining.is_some_and(|remaining| remaining.is_zero()) {
                 return Turn::TimedOut;
             }
+            if mode != Mode::Open {
+                // A stop that a log function asked for wakes the wait below.
+                deferred::run();
+            }
             match mode {
                 Mode::Thread => self.wait_uninterrupted(io, -1),
                 _ => {
@@ -245,8 +249,8 @@ impl Shared {
         if self.settings.blocking_mode {
             return self.run();
         }
-        self.reap_thread();
         self.listen(Mode::Thread)?;
+        self.reap_thread();
         self.lock().delivery.set_standby(true);
         let shared = self.clone();
         let name = format!("dotsock-{}", self.event_name);
@@ -272,6 +276,8 @@ impl Shared {
             self.dispatch(&event, &hooks, Mode::Thread);
             deferred::run();
         }
+        // When the server has stopped, nobody else holds its hooks: freeing it releases them.
+        drop(hooks);
         self.finish(Mode::Thread);
         deferred::run();
     }
@@ -315,6 +321,7 @@ impl Shared {
                 Turn::Cancelled => break cancelled(),
                 Turn::Interrupted => break interrupted(),
                 Turn::Stopping | Turn::TimedOut => {
+                    drop(hooks);
                     self.finish(Mode::Run);
                     return self.check_process();
                 }

@@ -6,6 +6,7 @@
 mod clock;
 mod epoll;
 mod file;
+mod log_descriptor;
 mod process;
 mod signal_fd;
 mod socket;
@@ -13,6 +14,7 @@ mod socket;
 pub(crate) use clock::{Monotonic, wall_clock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
+pub(crate) use log_descriptor::{check_open, write_once};
 pub(crate) use process::{Process, in_secure_mode, spawn_without_signals};
 pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
