@@ -66,25 +66,13 @@ pub struct Error {
 
 impl Error {
     pub(crate) fn new(status: Status, text: impl Into<Cow<'static, str>>) -> Error {
-        Error {
-            status,
-            text: text.into(),
-            os_error: 0,
-        }
+        Error { status, text: text.into(), os_error: 0 }
     }
 
     /// An error of the operating system; its own words are appended to `text`.
-    pub(crate) fn os(
-        status: Status,
-        text: impl std::fmt::Display,
-        error: &std::io::Error,
-    ) -> Error {
+    pub(crate) fn os(status: Status, text: impl std::fmt::Display, error: &std::io::Error) -> Error {
         let os_error = error.raw_os_error().unwrap_or(0);
-        Error {
-            status,
-            text: format!("{text}: {error}").into(),
-            os_error,
-        }
+        Error { status, text: format!("{text}: {error}").into(), os_error }
     }
 
     pub(crate) fn invalid(text: impl Into<Cow<'static, str>>) -> Error {
@@ -92,10 +80,7 @@ impl Error {
     }
 
     pub(crate) fn no_memory(bytes: usize) -> Error {
-        Error::new(
-            Status::NoMemory,
-            format!("Out of memory: {bytes} bytes could not be allocated"),
-        )
+        Error::new(Status::NoMemory, format!("Out of memory: {bytes} bytes could not be allocated"))
     }
 
     /// What kind of failure it was.

@@ -3,6 +3,7 @@
 use crate::{Error, Result};
 
 const LONGEST: usize = 64;
+const ALLOWED: &str = "it must be 1 to 64 characters of A-Z, a-z, 0-9, _ and -";
 
 /// Checks that `name` may name an event: 1 to 64 letters, digits, `_` or `-`, all of them ASCII.
 ///
@@ -11,24 +12,17 @@ const LONGEST: usize = 64;
 /// name and what is allowed.
 pub fn validate_event_name(name: &str) -> Result<()> {
     if name.is_empty() {
-        return Err(Error::invalid(
-            "Event name cannot be empty: use 1 to 64 of A-Z, a-z, 0-9, _ and -",
-        ));
+        return Err(Error::invalid(format!("Event name cannot be empty: {ALLOWED}")));
     }
     // A wrong character is the more helpful answer only where the name can be shown.
     let length = name.chars().count();
     if length > LONGEST {
         return Err(Error::invalid(format!(
-            "Event name too long: {length} > {LONGEST}"
+            "Event name too long: {length} > {LONGEST}: {ALLOWED}"
         )));
     }
-    if !name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-')
-    {
-        return Err(Error::invalid(format!(
-            "Invalid event name: '{name}': only A-Z, a-z, 0-9, _ and - are allowed"
-        )));
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-') {
+        return Err(Error::invalid(format!("Invalid event name: '{name}': {ALLOWED}")));
     }
     Ok(())
 }

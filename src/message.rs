@@ -1,9 +1,15 @@
 //! Messages: an envelope around a payload, immutable and shared.
 
+mod serialize;
+#[cfg(test)]
+mod tests;
+
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub(crate) use serialize::serialize;
 
 use crate::texts::{Text, Texts, Walk};
 use crate::timestamp::{Stamp, configured_now};
@@ -115,12 +121,7 @@ impl Message {
         payload: &Payload,
     ) -> Result<Message> {
         validate_event_name(event_name)?;
-        Message::compose(
-            event_name,
-            message_type,
-            payload.as_msgpack(),
-            &configured_now(),
-        )
+        Message::compose(event_name, message_type, payload.as_msgpack(), &configured_now())
     }
 
     /// A frame's body as it came from elsewhere, for relays and recorders: kept and sent byte for
@@ -133,10 +134,7 @@ impl Message {
         frame.extend_from_slice(&(envelope.len() as u32).to_be_bytes());
         frame.extend_from_slice(envelope);
         let fields = envelope::check(&frame, MAX_DEPTH).map_err(|reason| {
-            Error::new(
-                Status::Message,
-                format!("The envelope is malformed: {reason}"),
-            )
+            Error::new(Status::Message, format!("The envelope is malformed: {reason}"))
         })?;
         Ok(Message::from_frame(frame, fields))
     }
@@ -144,19 +142,14 @@ impl Message {
     /// A whole frame (header included) that `wire::envelope::check` found well-formed.
     #[inline]
     pub(crate) fn from_frame(frame: Vec<u8>, fields: Fields) -> Message {
-        Message(Arc::new(Inner {
-            frame,
-            fields,
-            texts: Texts::default(),
-        }))
+        Message(Arc::new(Inner { frame, fields, texts: Texts::default() }))
     }
 
     /// The same from a borrowed frame; fails only for want of memory.
     #[inline]
     pub(crate) fn copy_frame(frame: &[u8], fields: Fields) -> Result<Message> {
         let mut copy = Vec::new();
-        copy.try_reserve_exact(frame.len())
-            .map_err(|_| Error::no_memory(frame.len()))?;
+        copy.try_reserve_exact(frame.len()).map_err(|_| Error::no_memory(frame.len()))?;
         copy.extend_from_slice(frame);
         Ok(Message::from_frame(copy, fields))
     }
@@ -180,7 +173,7 @@ impl Message {
         self.0
     }
 
-    /// The shared part, to be shown to C.
+    /// The same, still held by this message.
     pub(crate) fn inner(&self) -> &Arc<Inner> {
         &self.0
     }
@@ -232,10 +225,7 @@ impl Message {
     pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
         rmp_serde::from_slice(self.data()).map_err(|error| {
             let wanted = std::any::type_name::<T>();
-            Error::new(
-                Status::Message,
-                format!("The payload cannot be read as {wanted}: {error}"),
-            )
+            Error::new(Status::Message, format!("The payload cannot be read as {wanted}: {error}"))
         })
     }
 
@@ -305,23 +295,19 @@ impl Inner {
 
     /// These four end with the NUL that C needs; made on first use and kept.
     pub fn event_name_c(&self) -> Result<&str> {
-        self.texts
-            .get(Text::EventName, || copy_text(self.event_name()))
+        self.texts.get(Text::EventName, || copy_text(self.event_name()))
     }
 
     pub fn timestamp_iso_c(&self) -> Result<&str> {
-        self.texts
-            .get(Text::TimestampIso, || copy_text(self.timestamp_iso()))
+        self.texts.get(Text::TimestampIso, || copy_text(self.timestamp_iso()))
     }
 
     pub fn data_json_c(&self) -> Result<&str> {
-        self.texts
-            .get(Text::DataJson, || json::to_json(self.data()))
+        self.texts.get(Text::DataJson, || json::to_json(self.data()))
     }
 
     pub fn json_c(&self) -> Result<&str> {
-        self.texts
-            .get(Text::Json, || json::envelope_to_json(self.envelope()))
+        self.texts.get(Text::Json, || json::envelope_to_json(self.envelope()))
     }
 
     /// The payload, as the value to walk from.
@@ -332,18 +318,16 @@ impl Inner {
     /// The text at a JSON Pointer, as it came, with a NUL behind it; kept with the message, once
     /// for each value.
     pub fn lend_text(&self, pointer: &str) -> Result<&[u8]> {
-        let text = self
-            .payload()
-            .read_at(pointer, "a string", |value| value.as_text())?;
+        let text = self.payload().read_at(pointer, "a string", |value| value.as_text())?;
         self.texts.lend(self.offset_of(text), text)
     }
 
     /// Key number `index` of the map at a JSON Pointer, in the same way; what is no string by its
     /// JSON text.
     pub fn lend_key(&self, pointer: &str, index: usize) -> Result<&[u8]> {
-        let map = self.payload().read_at(pointer, "a map", |value| {
-            (value.kind() == Kind::Map).then_some(value)
-        })?;
+        let map = self
+            .payload()
+            .read_at(pointer, "a map", |value| (value.kind() == Kind::Map).then_some(value))?;
         // A walk over all keys goes on from where it was, or it would take quadratic time.
         let offset = self.offset_of(map.msgpack()) as usize;
         let latest = self.texts.walk();
@@ -358,11 +342,7 @@ impl Inner {
                 "The map at '{pointer}' has no key number {index}: it has {size}, counted from 0"
             )));
         };
-        self.texts.set_walk(Walk {
-            map: offset,
-            index,
-            at,
-        });
+        self.texts.set_walk(Walk { map: offset, index, at });
         let key = &map.msgpack()[at..];
         self.texts.lend(self.offset_of(key), &key_text(key)?)
     }
@@ -382,42 +362,6 @@ impl Inner {
     }
 }
 
-/// The payload of anything that serializes; whether it is a map is for others to see.
-pub(crate) fn serialize(data: &impl Serialize) -> Result<Vec<u8>> {
-    let mut out = Growing::default();
-    match rmp_serde::encode::write_named(&mut out, data) {
-        Ok(()) => Ok(out.bytes),
-        Err(_) if out.refused > 0 => Err(Error::no_memory(out.refused)),
-        Err(error) => Err(Error::new(
-            Status::Message,
-            format!("The payload cannot be serialized: {error}"),
-        )),
-    }
-}
-
-/// Bytes that say when there is no memory for more, where a `Vec` would abort.
-#[derive(Default)]
-struct Growing {
-    bytes: Vec<u8>,
-    /// The size for which there was no memory.
-    refused: usize,
-}
-
-impl std::io::Write for Growing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.try_reserve(bytes.len()).is_err() {
-            self.refused = self.bytes.len() + bytes.len();
-            return Err(std::io::ErrorKind::OutOfMemory.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// Memory for a frame whose body is no longer than can be said in its header.
 fn new_frame(body: usize) -> Result<Vec<u8>> {
     if body > LONGEST_BODY {
@@ -430,17 +374,14 @@ fn new_frame(body: usize) -> Result<Vec<u8>> {
     }
     let mut frame = Vec::new();
     let size = HEADER + body;
-    frame
-        .try_reserve_exact(size)
-        .map_err(|_| Error::no_memory(size))?;
+    frame.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
     Ok(frame)
 }
 
 fn copy_text(text: &str) -> Result<String> {
     let mut copy = String::new();
     let size = text.len() + 1;
-    copy.try_reserve_exact(size)
-        .map_err(|_| Error::no_memory(size))?;
+    copy.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
     copy.push_str(text);
     Ok(copy)
 }

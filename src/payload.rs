@@ -41,25 +41,17 @@ impl Default for Payload {
 impl Payload {
     /// An empty map.
     pub fn new() -> Payload {
-        Payload {
-            msgpack: vec![0x80],
-        }
+        Payload { msgpack: vec![0x80] }
     }
 
     /// Sets an integer.
     pub fn set_int(&mut self, pointer: &str, value: i64) -> Result<()> {
-        self.set(
-            pointer,
-            &small(|out| encode::write_sint(out, value).map(drop)),
-        )
+        self.set(pointer, &small(|out| encode::write_sint(out, value).map(drop)))
     }
 
     /// Sets an integer.
     pub fn set_uint(&mut self, pointer: &str, value: u64) -> Result<()> {
-        self.set(
-            pointer,
-            &small(|out| encode::write_uint(out, value).map(drop)),
-        )
+        self.set(pointer, &small(|out| encode::write_uint(out, value).map(drop)))
     }
 
     /// Sets a number with a fraction.
@@ -106,6 +98,11 @@ impl Payload {
         &self.msgpack
     }
 
+    /// A copy of the same; fails only for want of memory.
+    pub(crate) fn to_msgpack(&self) -> Result<Vec<u8>> {
+        joined(&self.msgpack, &[])
+    }
+
     fn set(&mut self, pointer: &str, value: &[u8]) -> Result<()> {
         let tokens: Vec<Cow<str>> = pointer::tokens(pointer)?.collect();
         if tokens.is_empty() {
@@ -150,15 +147,11 @@ impl Payload {
         let (head, elements) = match read(&self.msgpack, container.start) {
             Ok((Token::Map(pairs), elements)) => {
                 let _ = encode::write_str(&mut entry, &tokens[0]);
-                (
-                    small(|out| encode::write_map_len(out, pairs + 1).map(drop)),
-                    elements,
-                )
+                (small(|out| encode::write_map_len(out, pairs + 1).map(drop)), elements)
             }
-            Ok((Token::Array(count), elements)) if tokens[0] == "-" => (
-                small(|out| encode::write_array_len(out, count + 1).map(drop)),
-                elements,
-            ),
+            Ok((Token::Array(count), elements)) if tokens[0] == "-" => {
+                (small(|out| encode::write_array_len(out, count + 1).map(drop)), elements)
+            }
             _ => return Err(no_place(pointer, &tokens[0], &self.msgpack[container])),
         };
         for token in &tokens[1..] {
@@ -218,10 +211,7 @@ fn small(
 
 fn length_of(what: &str, len: usize) -> Result<u32> {
     len.try_into().map_err(|_| {
-        Error::new(
-            Status::Message,
-            format!("The {what} has {len} bytes; MessagePack allows 4 GiB"),
-        )
+        Error::new(Status::Message, format!("The {what} has {len} bytes; MessagePack allows 4 GiB"))
     })
 }
 
@@ -234,7 +224,8 @@ fn joined(head: &[u8], tail: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn reserve(bytes: &mut Vec<u8>, more: usize) -> Result<()> {
-    bytes
-        .try_reserve(more)
-        .map_err(|_| Error::no_memory(bytes.len() + more))
+    bytes.try_reserve(more).map_err(|_| Error::no_memory(bytes.len() + more))
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,11 +40,7 @@ pub(crate) fn element(bytes: &[u8], container: Range<usize>, token: &str) -> Opt
                 at = skip(bytes, at, usize::MAX).ok()?;
             }
             let is_last = index + 1 == count;
-            let end = if is_last {
-                container.end
-            } else {
-                skip(bytes, at, usize::MAX).ok()?
-            };
+            let end = if is_last { container.end } else { skip(bytes, at, usize::MAX).ok()? };
             Some(at..end)
         }
         _ => None,
@@ -64,17 +60,10 @@ fn value_of_key(
             (Token::Str(key), value) => (key == token.as_bytes(), value),
             _ => {
                 let value = skip(bytes, rest.start, usize::MAX).ok()?;
-                (
-                    json::to_json(&bytes[rest.start..value]).is_ok_and(|key| key == token),
-                    value,
-                )
+                (json::to_json(&bytes[rest.start..value]).is_ok_and(|key| key == token), value)
             }
         };
-        let end = if left == 0 {
-            rest.end
-        } else {
-            skip(bytes, value, usize::MAX).ok()?
-        };
+        let end = if left == 0 { rest.end } else { skip(bytes, value, usize::MAX).ok()? };
         if is_it {
             found = Some(value..end);
         }

@@ -42,8 +42,7 @@ impl Texts {
         let cell = &self.kept().texts[text as usize];
         if cell.get().is_none() {
             let mut made = make()?;
-            made.try_reserve_exact(1)
-                .map_err(|_| Error::no_memory(made.len() + 1))?;
+            made.try_reserve_exact(1).map_err(|_| Error::no_memory(made.len() + 1))?;
             made.push('\0');
             // If another thread was faster, its text is as good.
             let _ = cell.set(made);
@@ -92,11 +91,7 @@ impl Lent {
             let slot = &lent.0[(way >> 30) as usize];
             if slot.get().is_none() {
                 let text = copy_with_nul(text)?;
-                let _ = slot.set(Box::new(Copied {
-                    offset,
-                    text,
-                    below: Lent::default(),
-                }));
+                let _ = slot.set(Box::new(Copied { offset, text, below: Lent::default() }));
             }
             match slot.get() {
                 Some(copied) if copied.offset == offset => return Ok(&copied.text),
@@ -111,8 +106,7 @@ impl Lent {
 fn copy_with_nul(text: &[u8]) -> Result<Vec<u8>> {
     let mut copy = Vec::new();
     let size = text.len() + 1;
-    copy.try_reserve_exact(size)
-        .map_err(|_| Error::no_memory(size))?;
+    copy.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
     copy.extend_from_slice(text);
     copy.push(0);
     Ok(copy)

@@ -37,11 +37,7 @@ impl Iso {
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
         let east = offset.unsigned_abs();
         let sign = if offset < 0 { '-' } else { '+' };
-        let mut iso = Iso {
-            bytes: [0; 48],
-            len: 0,
-            fraction: 0,
-        };
+        let mut iso = Iso { bytes: [0; 48], len: 0, fraction: 0 };
         let mut rest = &mut iso.bytes[..];
         let room = rest.len();
         // The longest text, of the year -292277022657, has 45 bytes: these writes cannot fail.
@@ -49,10 +45,7 @@ impl Iso {
             0..=9999 => write!(rest, "{year:04}"),
             _ => write!(rest, "{year:+05}"),
         };
-        let _ = write!(
-            rest,
-            "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}."
-        );
+        let _ = write!(rest, "-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.");
         iso.fraction = (room - rest.len()) as u8;
         let _ = write!(rest, "000000{sign}{:02}:{:02}", east / 3600, east / 60 % 60);
         if !east.is_multiple_of(60) {
@@ -78,11 +71,7 @@ impl Iso {
 
     /// The text in the usual length, which almost every one has.
     pub fn as_usual(&self) -> Option<&[u8; Iso::USUAL_LEN]> {
-        if self.len as usize == Iso::USUAL_LEN {
-            self.bytes.first_chunk()
-        } else {
-            None
-        }
+        if self.len as usize == Iso::USUAL_LEN { self.bytes.first_chunk() } else { None }
     }
 
     pub fn as_str(&self) -> &str {
@@ -109,10 +98,7 @@ impl Stamp {
     pub fn at(zone: Tz, ms: i64) -> Stamp {
         let (second, millisecond) = (ms.div_euclid(1000), ms.rem_euclid(1000) as u32);
         let iso = Iso::new(second, offset_at(zone, second));
-        Stamp {
-            ms,
-            iso: iso.with_microseconds(millisecond * 1000),
-        }
+        Stamp { ms, iso: iso.with_microseconds(millisecond * 1000) }
     }
 }
 
@@ -126,11 +112,7 @@ pub(crate) struct Stamper {
 
 impl Stamper {
     pub fn new(zone: Tz) -> Stamper {
-        Stamper {
-            zone,
-            second: 0,
-            iso: Iso::new(0, offset_at(zone, 0)),
-        }
+        Stamper { zone, second: 0, iso: Iso::new(0, offset_at(zone, 0)) }
     }
 
     pub fn now(&mut self) -> Stamp {
@@ -153,10 +135,7 @@ impl Stamper {
 /// Now, for what belongs to no handle: in the configured time zone.
 pub(crate) fn configured_now() -> Stamp {
     static STAMPER: OnceLock<Mutex<Stamper>> = OnceLock::new();
-    STAMPER
-        .get_or_init(|| Mutex::new(Stamper::new(configured_zone())))
-        .lock()
-        .now()
+    STAMPER.get_or_init(|| Mutex::new(Stamper::new(configured_zone()))).lock().now()
 }
 
 /// The configured time zone as it was at the first call, UTC when the configuration is bad.
@@ -185,9 +164,7 @@ fn offset_at(zone: Tz, second: i64) -> i32 {
     } else {
         DateTime::<Utc>::MAX_UTC
     });
-    zone.offset_from_utc_datetime(&moment.naive_utc())
-        .fix()
-        .local_minus_utc()
+    zone.offset_from_utc_datetime(&moment.naive_utc()).fix().local_minus_utc()
 }
 
 /// Year, month and day of a day counted from 1970-01-01, for any year of the Gregorian calendar.
@@ -201,11 +178,7 @@ fn civil_date(day: i64) -> (i64, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = era * 400 + year_of_era + i64::from(month <= 2);
     (year, month as u32, day_of_month as u32)
 }
@@ -267,23 +240,11 @@ mod tests {
 
     #[test]
     fn an_instant_is_written_in_its_zone() {
-        assert_eq!(
-            at("UTC", 1_790_000_000_000),
-            "2026-09-21T14:13:20.000000+00:00"
-        );
-        assert_eq!(
-            at("America/New_York", 1_790_000_000_123),
-            "2026-09-21T10:13:20.123000-04:00"
-        );
-        assert_eq!(
-            at("America/New_York", 1_795_428_000_123),
-            "2026-11-23T05:00:00.123000-05:00"
-        );
+        assert_eq!(at("UTC", 1_790_000_000_000), "2026-09-21T14:13:20.000000+00:00");
+        assert_eq!(at("America/New_York", 1_790_000_000_123), "2026-09-21T10:13:20.123000-04:00");
+        assert_eq!(at("America/New_York", 1_795_428_000_123), "2026-11-23T05:00:00.123000-05:00");
         assert_eq!(at("Asia/Kolkata", 0), "1970-01-01T05:30:00.000000+05:30");
-        assert_eq!(
-            at("UTC", 951_782_400_000),
-            "2000-02-29T00:00:00.000000+00:00"
-        );
+        assert_eq!(at("UTC", 951_782_400_000), "2000-02-29T00:00:00.000000+00:00");
     }
 
     #[test]
@@ -296,26 +257,14 @@ mod tests {
 
     #[test]
     fn unusual_years_and_offsets_still_fit() {
-        assert_eq!(
-            at("UTC", 253_402_300_800_000),
-            "+10000-01-01T00:00:00.000000+00:00"
-        );
-        assert_eq!(
-            at("UTC", -62_167_219_200_001),
-            "-0001-12-31T23:59:59.999000+00:00"
-        );
+        assert_eq!(at("UTC", 253_402_300_800_000), "+10000-01-01T00:00:00.000000+00:00");
+        assert_eq!(at("UTC", -62_167_219_200_001), "-0001-12-31T23:59:59.999000+00:00");
         assert_eq!(
             at("Africa/Monrovia", -2_000_000_000_000),
             "1906-08-16T19:43:32.000000-00:43:08"
         );
-        assert_eq!(
-            at("UTC", i64::MAX),
-            "+292278994-08-17T07:12:55.807000+00:00"
-        );
-        assert_eq!(
-            at("UTC", i64::MIN),
-            "-292275055-05-16T16:47:04.192000+00:00"
-        );
+        assert_eq!(at("UTC", i64::MAX), "+292278994-08-17T07:12:55.807000+00:00");
+        assert_eq!(at("UTC", i64::MIN), "-292275055-05-16T16:47:04.192000+00:00");
         assert!(at("Europe/Berlin", i64::MIN).len() < 64);
     }
 
@@ -356,22 +305,10 @@ mod tests {
 
     #[test]
     fn nanoseconds_are_shown_where_there_are_some() {
-        assert_eq!(
-            utc_text(1_790_000_000, 5_000),
-            "2026-09-21T14:13:20.000005+00:00"
-        );
-        assert_eq!(
-            utc_text(1_790_000_000, 5),
-            "2026-09-21T14:13:20.000000005+00:00"
-        );
-        assert_eq!(
-            utc_text(i64::MAX, 999_999_999),
-            "+292277026596-12-04T15:30:07.999999999+00:00"
-        );
-        assert_eq!(
-            utc_text(i64::MIN, 0),
-            "-292277022657-01-27T08:29:52.000000+00:00"
-        );
+        assert_eq!(utc_text(1_790_000_000, 5_000), "2026-09-21T14:13:20.000005+00:00");
+        assert_eq!(utc_text(1_790_000_000, 5), "2026-09-21T14:13:20.000000005+00:00");
+        assert_eq!(utc_text(i64::MAX, 999_999_999), "+292277026596-12-04T15:30:07.999999999+00:00");
+        assert_eq!(utc_text(i64::MIN, 0), "-292277022657-01-27T08:29:52.000000+00:00");
     }
 
     #[test]

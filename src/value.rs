@@ -199,12 +199,7 @@ impl<'a> Value<'a> {
         }
         let (mut here, mut at) = known;
         while here < index {
-            at = skip(
-                self.msgpack,
-                skip(self.msgpack, at, usize::MAX).ok()?,
-                usize::MAX,
-            )
-            .ok()?;
+            at = skip(self.msgpack, skip(self.msgpack, at, usize::MAX).ok()?, usize::MAX).ok()?;
             here += 1;
         }
         Some(at)

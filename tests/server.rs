@@ -1,98 +1,13 @@
 //! Servers seen from outside: clients are raw sockets that speak the wire format by hand.
 
-use std::io::{ErrorKind, Read, Write};
-use std::os::unix::net::UnixStream;
+mod common;
+
 use std::sync::mpsc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dotsock::{Event, Message, MessageType, Options, Server, Status, Transport};
+use common::{PATIENCE, Setup, wait_for_clients, wait_until};
+use dotsock::{Event, MessageType, Status};
 use serde_json::{Value, json};
-use tempfile::TempDir;
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Setup {
-    directory: TempDir,
-    options: Options,
-}
-
-impl Setup {
-    fn new(settings: &[(&str, &str)]) -> Setup {
-        let directory = tempfile::tempdir().unwrap();
-        let mut options = Options::new().unwrap();
-        options.set("socket_dir", directory.path().to_str()).unwrap();
-        for (key, value) in settings {
-            options.set(key, Some(value)).unwrap();
-        }
-        Setup { directory, options }
-    }
-
-    fn server(&self) -> Server {
-        Server::new(Transport::Unix, "event", &self.options).unwrap()
-    }
-
-    fn started(&self) -> Server {
-        let server = self.server();
-        server.start().unwrap();
-        server
-    }
-
-    fn peer(&self) -> Peer {
-        Peer::new(UnixStream::connect(self.directory.path().join("event.sock")).unwrap())
-    }
-}
-
-/// A client made of a bare socket.
-struct Peer {
-    stream: UnixStream,
-}
-
-impl Peer {
-    fn new(stream: UnixStream) -> Peer {
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        Peer { stream }
-    }
-
-    fn say(&mut self, data: &Value) {
-        let message = Message::new("event", MessageType::Data, data).unwrap();
-        self.say_body(message.envelope());
-    }
-
-    fn say_body(&mut self, body: &[u8]) {
-        let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-        frame.extend_from_slice(body);
-        self.stream.write_all(&frame).unwrap();
-    }
-
-    fn hear(&mut self) -> Option<Message> {
-        let mut length = [0; 4];
-        match self.stream.read_exact(&mut length) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return None,
-            Err(error) => panic!("{error}"),
-        }
-        let mut body = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut body).unwrap();
-        Some(Message::from_envelope(&body).unwrap())
-    }
-
-    fn hear_data(&mut self) -> Value {
-        let message = self.hear().expect("the server closed the connection");
-        message.decode().unwrap()
-    }
-}
-
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::yield_now();
-    }
-}
-
-fn wait_for_clients(server: &Server, count: usize) {
-    wait_until("clients connect", || server.clients().len() == count);
-}
 
 #[test]
 fn a_broadcast_reaches_every_client_in_order() {

@@ -1,21 +1,69 @@
 //! Clients.
+//!
+//! A client has no thread of its own: messages are read and written on the threads that call.
+//! One lock guards a small state machine (`state.rs`, with its two directions in `receiving.rs` and
+//! `sending.rs`) that never waits. The calls below drive it: they make progress, and where there is
+//! none to be made they sleep without the lock (`waiting.rs`) until the socket, another thread
+//! (`waking.rs`) or the clock has something for them.
 
+mod attempt;
+mod closing;
+mod connection;
+mod inbox;
+mod outbox;
+mod receiving;
+mod reconnect;
+mod sending;
+mod state;
+mod waiting;
+mod waking;
+mod watch;
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
+use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::transport::Transport;
-use crate::{Message, MessageType, Options, Payload, Result};
+use crate::message::{self, MAX_DEPTH};
+use crate::settings::Settings;
+use crate::sys::{self, Monotonic, Process, Readiness};
+use crate::transport::{Peer, Transport};
+use crate::wire::envelope::{self, LONGEST_BODY};
+use crate::wire::frame::HEADER;
+use crate::wire::json;
+use crate::{Error, Message, MessageType, Options, Payload, Result, Status, validate_event_name};
+
+use inbox::Arrived;
+use outbox::Outgoing;
+use state::{Link, State};
+use waiting::{Guard, Purpose};
+use waking::Wake;
+use watch::Watch;
+
+/// The target of log records.
+const LOG: &str = "dotsock::client";
+
+/// From this size on a payload is sent from where it is, instead of being copied behind its head.
+const LARGE_PAYLOAD: usize = 16 * 1024;
 
 /// Counters of a client, since it was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientStats {
+    /// Messages of which the first byte has left.
     pub messages_sent: u64,
+    /// Well-formed messages that arrived, whether they were taken or not.
     pub messages_received: u64,
+    /// What the kernel took, lengths included.
     pub bytes_sent: u64,
+    /// What was read from the sockets, lengths included.
     pub bytes_received: u64,
+    /// Messages that were dropped because they were malformed, too large, cut off or too late.
     pub malformed: u64,
+    /// Connections that were made again after a loss, without being told so.
     pub reconnects: u64,
 }
 
@@ -24,92 +72,625 @@ impl ClientStats {
     pub const NAMES: [&'static str; 6] = ["messages_sent", "messages_received", "bytes_sent", "bytes_received", "malformed", "reconnects"];
 
     /// The counter of this name, as the C API calls it.
-    pub fn get(&self, _name: &str) -> Option<u64> {
-        todo!()
+    pub fn get(&self, name: &str) -> Option<u64> {
+        Some(match name {
+            "messages_sent" => self.messages_sent,
+            "messages_received" => self.messages_received,
+            "bytes_sent" => self.bytes_sent,
+            "bytes_received" => self.bytes_received,
+            "malformed" => self.malformed,
+            "reconnects" => self.reconnects,
+            _ => return None,
+        })
     }
 }
 
-/// A client of an event.
-pub struct Client {}
+/// A client of an event: receives what its server says, and may send to it.
+///
+/// All calls may be made from any number of threads at once. A client connects when told to, by
+/// [`connect`](Client::connect) or [`open`](Client::open); from then on, with `auto_reconnect`,
+/// [`recv`](Client::recv) and [`send`](Client::send) connect again by themselves. Dropping it
+/// disconnects.
+///
+/// ```no_run
+/// use dotsock::{Client, Options, Transport};
+///
+/// let client = Client::new(Transport::Unix, "my_event", &Options::new()?)?;
+/// client.connect()?;
+/// for message in client.messages() {
+///     println!("{}", message?.data_json()?);
+/// }
+/// # Ok::<(), dotsock::Error>(())
+/// ```
+pub struct Client {
+    event_name: Arc<str>,
+    settings: Arc<Settings>,
+    process: Process,
+    wake: Wake,
+    /// In an `Arc` only so that a forked child can leave behind what a thread of its parent had
+    /// locked.
+    state: Arc<Mutex<State>>,
+}
 
 impl Client {
-    pub fn new(_transport: Transport, _event_name: &str, _options: &Options) -> Result<Client> {
-        todo!()
+    /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
+    /// a port to the address that the server published in `socket_dir`.
+    ///
+    /// Fails with [`Status::Invalid`] for a name that no event can have.
+    pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Client> {
+        validate_event_name(event_name)?;
+        let process = Process::current().map_err(|error| {
+            Error::os(
+                Status::Io,
+                "No memory page to tell forked children by",
+                &error,
+            )
+        })?;
+        let event_name: Arc<str> = event_name.into();
+        let settings = Arc::new(options.settings()?);
+        let state = State::new(transport, event_name.clone(), settings.clone());
+        let state = Arc::new(Mutex::new(state));
+        Ok(Client {
+            event_name,
+            settings,
+            process,
+            wake: Wake::default(),
+            state,
+        })
     }
+
+    /// From now on connects by itself, without blocking and without an attempt in this call: for a
+    /// program that must not wait, or that comes before its server.
+    ///
+    /// Fails with [`Status::State`] without `auto_reconnect`, and for a `host` that is a name, since
+    /// looking that up may block: use [`connect`](Client::connect) then. [`Status::Invalid`]: the path
+    /// of its socket is longer than the system allows.
     pub fn open(&self) -> Result<()> {
-        todo!()
+        let mut state = self.lock()?;
+        if !self.settings.auto_reconnect {
+            return Err(Error::new(
+                Status::State,
+                "open connects by itself, which auto_reconnect = false forbids: use connect",
+            ));
+        }
+        if state.target.needs_lookup() {
+            let host = &self.settings.host;
+            return Err(Error::new(
+                Status::State,
+                format!("Looking up host '{host}' may block: give its address, or use connect"),
+            ));
+        }
+        state.target.check()?;
+        state.ever_told = true;
+        if let Link::Down = state.link {
+            state.tell_to_connect();
+        }
+        state.told = true;
+        Ok(())
     }
+
+    /// Connects, in one attempt that takes at most `default_timeout` (looking up a host name aside).
+    /// Does nothing when connected already.
+    ///
+    /// Fails with [`Status::Closed`] when no server is there, [`Status::Timeout`] when none answers,
+    /// [`Status::Permission`] for a server, directory or file that is not to be trusted,
+    /// [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
+    /// `recv` and `send` go on trying. A server that has as many clients as it allows says so in
+    /// its first message: `recv` or `send` then fails.
     pub fn connect(&self) -> Result<()> {
-        todo!()
+        let mut state = self.lock()?;
+        if state.sleepers.take_cancel(&self.wake) {
+            return Err(cancelled());
+        }
+        state.ever_told = true;
+        state.notice_departure()?;
+        if let Link::Up(_) = state.link {
+            state.told = true;
+            return Ok(());
+        }
+        if state.target.needs_lookup() {
+            let mut target = state.target.clone();
+            if let Err(error) = state.unlocked(|| target.look_up()) {
+                state.told = false;
+                return Err(error);
+            }
+            state.target = target;
+        }
+        state.tell_to_connect();
+        let mut number = None;
+        let result = self.drive_attempt(&mut state, &mut number);
+        if result.is_err()
+            && let Some(number) = number
+        {
+            state.give_up_attempt(number);
+        }
+        result
     }
+
+    fn drive_attempt(&self, state: &mut Guard, number: &mut Option<u64>) -> Result<()> {
+        let deadline = Monotonic::now().after(self.settings.default_timeout);
+        let disconnects = state.disconnects;
+        loop {
+            if state.disconnects != disconnects {
+                return Err(state.closed());
+            }
+            if let Some(error) = number.and_then(|number| state.failure_since(number)) {
+                return Err(error);
+            }
+            if let Link::Up(_) = state.link {
+                return Ok(());
+            }
+            let attempt = *number.insert(state.ask_for_attempt());
+            state.go_on_connecting();
+            if let Link::Up(_) = state.link {
+                return Ok(());
+            }
+            if let Some(error) = state.failure_since(attempt) {
+                return Err(error);
+            }
+            if Monotonic::now() >= deadline {
+                return Err(self.nobody_answers());
+            }
+            let woken = state.wait(Purpose::Connection, Some(deadline))?;
+            if state.sleepers.take_cancel(&self.wake) {
+                return Err(cancelled());
+            }
+            match woken {
+                Readiness::Interrupted => return Err(interrupted()),
+                Readiness::Ready => state.sleepers.settle(&self.wake),
+                Readiness::TimedOut => {}
+            }
+        }
+    }
+
+    /// Disconnects; harmless when not connected. What was sent is delivered first, for at most
+    /// `linger`. Messages that were read already can still be received, then `recv` fails with
+    /// [`Status::Closed`], in other threads too.
     pub fn disconnect(&self) -> Result<()> {
-        todo!()
+        let mut state = self.lock()?;
+        let (link, outbox) = state.leave();
+        if let Link::Up(connection) = link {
+            let linger = self.settings.linger;
+            let written = state.unlocked(|| closing::close(&connection, outbox, linger));
+            state.count(written);
+        }
+        Ok(())
     }
+
+    /// Whether there is a connection. Looks at the socket without blocking, so that a server that
+    /// has gone is noticed.
     pub fn is_connected(&self) -> bool {
-        todo!()
+        use std::os::fd::AsFd;
+        self.with_connection(|connection| !sys::peer_has_left(connection.socket.as_fd()))
+            .unwrap_or(false)
     }
-    /// None waits without end, zero polls.
-    pub fn recv(&self, _timeout: Option<Duration>) -> Result<Message> {
-        todo!()
+
+    /// The next message. `None` waits without end, a timeout of zero does not wait.
+    ///
+    /// Fails with:
+    /// - [`Status::Timeout`]: nothing arrived in time.
+    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come;
+    ///   with `report_loss` also once for each lost connection, and the next call goes on.
+    /// - [`Status::MaxConnections`], [`Status::Permission`]: the server refused the client, or the
+    ///   client the server; with `auto_reconnect` the next call tries again.
+    /// - [`Status::Message`]: the server sent what is no message of this protocol.
+    /// - [`Status::Cancelled`], [`Status::Interrupted`]: see [`cancel`](Client::cancel); a signal
+    ///   handler ran. Nothing is lost, call it again to go on.
+    /// - [`Status::Io`]: connecting again fails for another reason than that no server is there;
+    ///   said once for each lost connection.
+    pub fn recv(&self, timeout: Option<Duration>) -> Result<Message> {
+        let mut state = self.lock()?;
+        let polls = timeout == Some(Duration::ZERO);
+        let mut deadline = None;
+        // Reading before waiting would cost a call for nothing, where waiting is allowed.
+        let mut woken = if polls {
+            Readiness::Ready
+        } else {
+            Readiness::TimedOut
+        };
+        loop {
+            if !polls && state.sleepers.take_cancel(&self.wake) {
+                return Err(cancelled());
+            }
+            if woken == Readiness::Interrupted {
+                return Err(interrupted());
+            }
+            if !state.outbox.is_empty() && !state.outbox.is_stuck() {
+                state.flush()?;
+            }
+            if let Some(arrived) = state.take_arrived()? {
+                return taken(arrived);
+            }
+            let has_progress = state.go_on_receiving(woken == Readiness::Ready)?;
+            if let Some(arrived) = state.take_arrived()? {
+                return taken(arrived);
+            }
+            if !state.has_hope() {
+                return Err(state.closed());
+            }
+            if polls {
+                return Err(nothing_in_time());
+            }
+            if has_progress {
+                woken = Readiness::TimedOut;
+                continue;
+            }
+            if let Some(timeout) = timeout {
+                let now = Monotonic::now();
+                if now >= *deadline.get_or_insert(now.after(timeout)) {
+                    return Err(nothing_in_time());
+                }
+            }
+            if woken == Readiness::Ready {
+                state.sleepers.settle(&self.wake);
+            }
+            woken = state.wait(Purpose::Messages, deadline)?;
+        }
     }
-    pub fn send(&self, _message: &Message) -> Result<()> {
-        todo!()
+
+    /// The messages, one after the other, waiting for each.
+    ///
+    /// Ends where [`recv`](Client::recv) says [`Status::Closed`] or [`Status::Cancelled`], goes on
+    /// after signal handlers, and yields other errors: whether to go on after them is for the
+    /// caller to say.
+    pub fn messages(&self) -> impl Iterator<Item = Result<Message>> + '_ {
+        std::iter::from_fn(move || {
+            loop {
+                match self.recv(None) {
+                    Err(error) => match error.status() {
+                        Status::Interrupted => {}
+                        Status::Closed | Status::Cancelled | Status::Forked => return None,
+                        _ => return Some(Err(error)),
+                    },
+                    message => return Some(message),
+                }
+            }
+        })
     }
-    pub fn send_msgpack(&self, _message_type: MessageType, _data: &[u8]) -> Result<()> {
-        todo!()
+
+    /// Sends a message as it is; its event name may differ from the client's.
+    ///
+    /// Waits up to `default_timeout` (`send_timeout` where that is set) for room, and after a lost
+    /// connection for a new one. Once a byte of it has left, the message counts as sent.
+    ///
+    /// Fails with:
+    /// - [`Status::Timeout`], [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
+    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come.
+    /// - [`Status::SendDenied`]: the server takes no messages from clients.
+    /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`]: as for
+    ///   [`recv`](Client::recv).
+    /// - [`Status::Message`]: larger than `max_message_size`, or deeper than `max_depth`.
+    pub fn send(&self, message: &Message) -> Result<()> {
+        let frame = message.frame();
+        self.check_size(frame.len())?;
+        // Deeper ones than that cannot be made.
+        if self.settings.max_depth < MAX_DEPTH {
+            envelope::check(frame, self.settings.max_depth).map_err(|reason| {
+                let text = format!("The message cannot be sent: {reason}");
+                Error::new(Status::Message, text)
+            })?;
+        }
+        let mut state = self.lock()?;
+        self.transmit(
+            &mut state,
+            Some(&Outgoing {
+                head: frame,
+                payload: &[],
+            }),
+        )
     }
-    pub fn send_json(&self, _message_type: MessageType, _json: &str) -> Result<()> {
-        todo!()
+
+    /// Sends a payload that is MessagePack: one map with string keys; empty is the empty map.
+    ///
+    /// Fails as [`send`](Client::send) does, with [`Status::Message`] also for another payload.
+    pub fn send_msgpack(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
+        let data = envelope::check_payload(data, self.settings.max_depth)?;
+        self.send_checked(message_type, data)
     }
-    pub fn send_payload(&self, _message_type: MessageType, _payload: &Payload) -> Result<()> {
-        todo!()
+
+    /// Sends a payload that is the text of one JSON object. Fails as [`send`](Client::send) does.
+    pub fn send_json(&self, message_type: MessageType, json: &str) -> Result<()> {
+        let data = json::object_from_json(json, self.settings.max_depth)?;
+        self.send_checked(message_type, &data)
     }
-    pub fn send_data(&self, _message_type: MessageType, _data: &impl Serialize) -> Result<()> {
-        todo!()
+
+    /// Sends a payload that was built by path. Fails as [`send`](Client::send) does.
+    pub fn send_payload(&self, message_type: MessageType, payload: &Payload) -> Result<()> {
+        self.send_msgpack(message_type, payload.as_msgpack())
     }
+
+    /// Sends anything that serializes to a map with string keys. Fails as [`send`](Client::send)
+    /// does.
+    pub fn send_data(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
+        self.send_msgpack(message_type, &message::serialize(data)?)
+    }
+
+    /// Wraps a payload that was checked into a frame, and sends it.
+    fn send_checked(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
+        let mut state = self.lock()?;
+        let template = &state.templates[message_type as usize];
+        self.check_size(template.head_len() + data.len())?;
+        let is_large = data.len() >= LARGE_PAYLOAD;
+        let size = template.head_len() + if is_large { 0 } else { data.len() };
+        let mut head = std::mem::take(&mut state.scratch);
+        head.clear();
+        head.try_reserve(size).map_err(|_| Error::no_memory(size))?;
+        let stamp = state.stamper.now();
+        state.templates[message_type as usize].write_head(&stamp, data.len(), &mut head);
+        let payload = if is_large {
+            data
+        } else {
+            head.extend_from_slice(data);
+            &[]
+        };
+        let result = self.transmit(
+            &mut state,
+            Some(&Outgoing {
+                head: &head,
+                payload,
+            }),
+        );
+        state.scratch = head;
+        result
+    }
+
+    fn check_size(&self, frame: usize) -> Result<()> {
+        let body = frame - HEADER;
+        let limit = self.settings.max_message_size.min(LONGEST_BODY);
+        if body <= limit {
+            return Ok(());
+        }
+        Err(Error::new(
+            Status::Message,
+            format!(
+                "A message of {body} bytes is larger than max_message_size ({limit}): send less at \
+                 once, or raise that option on both sides"
+            ),
+        ))
+    }
+
+    /// From now on sends collect, up to 64 KiB, and are written together: for bursts. A cork
+    /// belongs to the client, not to a thread, and does not nest; [`uncork`](Client::uncork) and
+    /// `disconnect` lift it, `recv` writes what has collected and leaves it on.
     pub fn cork(&self) -> Result<()> {
-        todo!()
+        self.lock()?.corked = true;
+        Ok(())
     }
+
+    /// Lifts the cork and writes what has collected, waiting like [`send`](Client::send) and
+    /// failing like it. What has not left by then, or when the connection is lost, stays first in
+    /// line, on a new connection too.
     pub fn uncork(&self) -> Result<()> {
-        todo!()
+        let mut state = self.lock()?;
+        state.corked = false;
+        if state.outbox.is_empty() {
+            return Ok(());
+        }
+        self.transmit(&mut state, None)
     }
-    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
-        todo!()
+
+    /// Sends a frame, or (`None`) what is in the outbox, waiting where that is needed.
+    fn transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
+        if state.offer(frame, None)? {
+            return Ok(());
+        }
+        if state.sleepers.is_cancel_pending(&self.wake) {
+            return Err(cancelled());
+        }
+        let turn = state.line.join();
+        let result = self.wait_and_transmit(state, frame, turn);
+        state.line.leave(turn);
+        // The next in line may go on.
+        state.changed |= !state.line.is_empty();
+        result
     }
+
+    fn wait_and_transmit(
+        &self,
+        state: &mut Guard,
+        frame: Option<&Outgoing>,
+        turn: u64,
+    ) -> Result<()> {
+        let deadline = Monotonic::now().after(state.send_timeout());
+        let (cancels, disconnects) = (self.wake.cancels(), state.disconnects);
+        while Monotonic::now() < deadline {
+            let woken = state.wait(Purpose::Room(turn), Some(deadline))?;
+            if self.wake.cancels() != cancels {
+                return Err(cancelled());
+            }
+            if state.disconnects != disconnects {
+                return Err(state.closed());
+            }
+            if woken == Readiness::Interrupted {
+                return Err(interrupted());
+            }
+            // The server may have to send before it can read.
+            let has_read = state.read_ahead()?;
+            if state.offer(frame, Some(turn))? {
+                return Ok(());
+            }
+            if woken == Readiness::Ready && !has_read {
+                state.sleepers.settle(&self.wake);
+            }
+        }
+        Err(match state.link {
+            Link::Up(_) => self.no_room(state.send_timeout()),
+            _ => self.nobody_answers(),
+        })
+    }
+
+    /// One descriptor for an event loop, the same from the first `connect` or `open` until the
+    /// client is dropped, `None` before. It is readable (level-triggered) for as long as
+    /// `recv(Some(Duration::ZERO))` has something to do. Wait on it, never read or close it.
+    pub fn fd(&self) -> Option<RawFd> {
+        let mut state = self.lock().ok()?;
+        if !state.ever_told {
+            return None;
+        }
+        if state.watch.is_none() {
+            match Watch::new() {
+                Ok(watch) => state.watch = Some(watch),
+                Err(error) => {
+                    let name = &self.event_name;
+                    state.notes.add(Level::Error, LOG, || {
+                        format!("No descriptor for the client of event '{name}': {error}")
+                    });
+                }
+            }
+        }
+        state.watch.as_ref().map(Watch::fd)
+    }
+
+    /// How many messages have arrived and were not taken. Looks at the socket first, without
+    /// blocking and for at most one read.
     pub fn buffer_size(&self) -> usize {
-        todo!()
+        let Ok(mut state) = self.lock() else { return 0 };
+        // What fails here is met again by the next `recv`, which can say so.
+        let _ = state.read_ahead();
+        state.inbox.messages()
     }
+
+    /// Forgets the messages that have arrived and were not taken. Looks at the socket first,
+    /// without blocking and for at most one read. A message that has begun to arrive stays.
     pub fn clear_buffer(&self) -> Result<()> {
-        todo!()
+        let mut state = self.lock()?;
+        state.read_ahead()?;
+        state.inbox.clear_messages();
+        Ok(())
     }
-    /// Safe in a signal handler.
+
+    /// Ends the `recv` or `connect` in progress, or else the next one that may wait, with
+    /// [`Status::Cancelled`], once, however often it was called before. Sends that wait, or come to
+    /// wait before that, end too. Safe in a signal handler.
     pub fn cancel(&self) -> Result<()> {
-        todo!()
+        if self.is_forked() {
+            return Err(forked());
+        }
+        self.wake.cancel();
+        Ok(())
     }
+
+    /// The name of the event.
     pub fn event_name(&self) -> &str {
-        todo!()
+        &self.event_name
     }
+
+    /// The server's path, or its numeric `host:port`; empty while not connected.
     pub fn address(&self) -> String {
-        todo!()
+        self.with_connection(|connection| connection.address.clone())
+            .unwrap_or_default()
     }
+
+    /// The user that the server runs as; `None` for TCP and while not connected.
     pub fn server_uid(&self) -> Option<u32> {
-        todo!()
+        self.with_connection(|connection| match connection.peer {
+            Peer::Unix(credentials) => credentials.map(|credentials| credentials.uid),
+            Peer::Tcp(_) => None,
+        })?
     }
+
+    /// The server's process; `None` for TCP and while not connected.
     pub fn server_pid(&self) -> Option<i32> {
-        todo!()
+        self.with_connection(|connection| match connection.peer {
+            Peer::Unix(credentials) => credentials.map(|credentials| credentials.pid),
+            Peer::Tcp(_) => None,
+        })?
     }
+
+    /// The counters as they are now.
     pub fn stats(&self) -> ClientStats {
-        todo!()
+        self.lock().map(|state| state.stats).unwrap_or_default()
     }
+
+    fn with_connection<R>(&self, look: impl FnOnce(&connection::Connection) -> R) -> Option<R> {
+        match &self.lock().ok()?.link {
+            Link::Up(connection) => Some(look(connection)),
+            _ => None,
+        }
+    }
+
+    /// Every call begins here: in a forked child the lock may be held for ever.
+    fn lock(&self) -> Result<Guard<'_>> {
+        if self.is_forked() {
+            return Err(forked());
+        }
+        Ok(Guard::new(self.state.lock(), &self.wake))
+    }
+
     /// In a forked child: closes descriptors, touches no peer.
     pub(crate) fn abandon(&self) {
-        todo!()
+        // Locked at the moment of the fork means half changed: that is left alone.
+        if let Some(mut state) = self.state.try_lock() {
+            state.abandon();
+        }
     }
+
     pub(crate) fn is_forked(&self) -> bool {
-        todo!()
+        !self.process.is_current()
     }
-    /// Iterator over messages
-    pub fn messages(&self) -> impl Iterator<Item = Result<Message>> + '_ {
-        std::iter::from_fn(|| todo!())
+
+    fn nobody_answers(&self) -> Error {
+        let name = &self.event_name;
+        Error::new(
+            Status::Timeout,
+            format!("No server of event '{name}' was there in time: is it running?"),
+        )
     }
+
+    fn no_room(&self, timeout: Duration) -> Error {
+        let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
+        Error::new(
+            Status::Timeout,
+            format!(
+                "The server of event '{name}' took nothing for {seconds} s: send again later, or \
+                 allow more with send_timeout"
+            ),
+        )
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !self.is_forked() {
+            // It fails only in a forked child.
+            let _ = self.disconnect();
+            return;
+        }
+        self.abandon();
+        if self.state.is_locked() {
+            std::mem::forget(self.state.clone());
+        }
+    }
+}
+
+fn taken(arrived: Arrived) -> Result<Message> {
+    match arrived {
+        Arrived::Message(message) => Ok(message),
+        Arrived::End(end) => Err(end),
+    }
+}
+
+fn nothing_in_time() -> Error {
+    Error::new(Status::Timeout, "No message arrived in time")
+}
+
+fn cancelled() -> Error {
+    Error::new(
+        Status::Cancelled,
+        "The wait was ended by cancel: call again to go on",
+    )
+}
+
+fn interrupted() -> Error {
+    Error::new(
+        Status::Interrupted,
+        "A signal handler ran during the wait: call again to go on",
+    )
+}
+
+fn forked() -> Error {
+    Error::new(
+        Status::Forked,
+        "This client was made before the process forked: make a new one in the child",
+    )
 }

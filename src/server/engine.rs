@@ -40,7 +40,8 @@ const LISTEN_AGAIN: u64 = token::LISTENER;
 
 pub(crate) struct Engine {
     pub(super) io: Arc<Io>,
-    pub(super) listener: Listener,
+    /// Taken away when the server stops.
+    listener: Option<Listener>,
     pub(super) connections: HashMap<u64, Connection>,
     farewells: HashMap<u64, Farewell>,
     /// Moments at which a client (or the listener) has to be looked at, soonest first.
@@ -65,7 +66,7 @@ impl Engine {
     pub fn new(io: Arc<Io>, listener: Listener) -> Engine {
         Engine {
             io,
-            listener,
+            listener: Some(listener),
             connections: HashMap::new(),
             farewells: HashMap::new(),
             deadlines: BTreeSet::new(),
@@ -84,7 +85,20 @@ impl Engine {
 
     /// Begins to accept clients.
     pub fn listen(&self) -> std::io::Result<()> {
-        self.io.epoll.add(self.listener.socket(), Interest::READ, token::LISTENER)
+        match &self.listener {
+            Some(listener) => {
+                self.io.epoll.add(listener.socket(), Interest::READ, token::LISTENER)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts no client any more.
+    pub fn stop_listening(&mut self) -> Option<Listener> {
+        let listener = self.listener.take()?;
+        // Not in the set while listening pauses.
+        let _ = self.io.epoll.remove(listener.socket());
+        Some(listener)
     }
 
     /// Whether all that was reported as ready has been dealt with.
@@ -209,7 +223,8 @@ impl Engine {
 
     fn accept(&mut self, shared: &Shared) {
         for _ in 0..BATCH {
-            match self.listener.accept() {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
                 Ok(Some((socket, peer))) => self.welcome(Arc::new(socket), peer, shared),
                 Ok(None) => return,
                 Err(error) => return self.pause(&error),
@@ -244,6 +259,7 @@ impl Engine {
 
     /// Descriptors or memory have run out: the clients that wait would wake us all the time.
     fn pause(&mut self, error: &std::io::Error) {
+        let Some(listener) = &self.listener else { return };
         let now = Monotonic::now();
         if self.complained.is_none_or(|last| now.since(last) >= COMPLAIN) {
             self.complained = Some(now);
@@ -251,18 +267,17 @@ impl Engine {
                 format!(
                     "Cannot accept a client on {}: {error}. Listening pauses for 100 ms at a time; \
                      close descriptors or raise their limit (ulimit -n)",
-                    self.listener.address()
+                    listener.address()
                 )
             });
         }
-        if self.io.epoll.remove(self.listener.socket()).is_ok() {
+        if self.io.epoll.remove(listener.socket()).is_ok() {
             self.deadlines.insert((now.after(PAUSE), LISTEN_AGAIN));
         }
     }
 
     fn listen_again(&mut self) {
-        let socket = self.listener.socket();
-        if self.io.epoll.add(socket, Interest::READ, token::LISTENER).is_err() {
+        if self.listen().is_err() {
             self.deadlines.insert((Monotonic::now().after(PAUSE), LISTEN_AGAIN));
         }
     }
@@ -326,7 +341,7 @@ impl Engine {
         farewell.close(id, &mut shared.lock().delivery.common);
     }
 
-    /// Ends listening and begins to close every connection.
+    /// Begins to close every connection.
     pub fn begin_shutdown(&mut self, keep_messages: bool, shared: &Shared) {
         self.obey(shared);
         while let Some(id) = self.current.filter(|_| keep_messages) {
@@ -340,9 +355,6 @@ impl Engine {
             state.delivery.uncork();
             state.delivery.burst.end();
         }
-        self.deadlines.retain(|(_, id)| *id != LISTEN_AGAIN);
-        let _ = self.io.epoll.remove(self.listener.socket());
-        self.listener.withdraw();
         let mut ids: Vec<u64> = self.connections.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
@@ -356,16 +368,14 @@ impl Engine {
         while !self.is_exhausted() {
             let ready = self.ready[self.ready_at];
             self.ready_at += 1;
-            if ready.token() != token::LISTENER {
-                self.handle(ready, shared);
-            }
+            self.handle(ready, shared);
         }
         self.arm();
         self.farewells.is_empty()
     }
 
-    /// The end: what has happened and was not taken, and the listener, whose lock goes last.
-    pub fn into_rest(self) -> (VecDeque<Happened>, Listener) {
-        (self.events, self.listener)
+    /// The end: what has happened and was not taken.
+    pub fn into_events(self) -> VecDeque<Happened> {
+        self.events
     }
 }

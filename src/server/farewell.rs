@@ -50,9 +50,8 @@ impl Farewell {
             self.recipient.watch(id, common);
         }
         if !self.written {
-            if !self.recipient.write(id, common) {
-                return Next::Close;
-            }
+            // What cannot be written any more is behind no longer: it was dropped.
+            self.recipient.write(id, common);
             if self.recipient.is_behind() {
                 return self.wait_until(self.due);
             }

@@ -56,6 +56,8 @@ impl Shared {
                 if mode != Mode::Open {
                     state.leftover.clear();
                 }
+                let leftover = !state.leftover.is_empty();
+                self.set_ready(&mut state, leftover);
                 (state.address, state.port) = (address, port);
                 Ok(())
             }
@@ -79,7 +81,7 @@ impl Shared {
         }
         let listener = Listener::bind(self.transport, &self.event_name, &self.settings)?;
         let (address, port) = (listener.address().to_owned(), listener.port());
-        let engine = Engine::new(io.clone(), listener);
+        let mut engine = Engine::new(io.clone(), listener);
         let watched = engine.listen().and_then(|()| match mode {
             Mode::Thread => io.epoll.add(io.cancel.as_fd(), Interest::READ, token::CANCEL),
             Mode::Run => Ok(()),
@@ -88,9 +90,10 @@ impl Shared {
             }),
         });
         if let Err(error) = watched {
-            let (_, mut listener) = engine.into_rest();
-            listener.withdraw();
-            listener.release();
+            if let Some(mut listener) = engine.stop_listening() {
+                listener.withdraw();
+                listener.release();
+            }
             return Err(failed(error));
         }
         *self.engine.lock() = Some(engine);
@@ -124,7 +127,8 @@ impl Shared {
             if mode != Mode::Thread && !polls && self.take_cancel() {
                 return Turn::Cancelled;
             }
-            if self.lock().phase != Phase::Running(mode) {
+            // A hook may have forked: the child's copy of the loop ends without a word.
+            if !self.process.is_current() || self.lock().phase != Phase::Running(mode) {
                 return Turn::Stopping;
             }
             if let Some(event) = self.progress(mode, mode != Mode::Thread && !looked) {
@@ -245,8 +249,8 @@ impl Shared {
         if self.settings.blocking_mode {
             return self.run();
         }
-        self.reap_thread();
         self.listen(Mode::Thread)?;
+        self.reap_thread();
         self.lock().delivery.set_standby(true);
         let shared = self.clone();
         let name = format!("dotsock-{}", self.event_name);
@@ -319,7 +323,7 @@ impl Shared {
                 Turn::Stopping | Turn::TimedOut => {
                     drop(hooks);
                     self.finish(Mode::Run);
-                    return Ok(());
+                    return self.check_process();
                 }
             }
         };
@@ -437,11 +441,17 @@ impl Shared {
     /// Carries a stop out, on the thread that drives the server or, where none does, on that which
     /// asked for it. The phase is `Stopping` already: nobody can send any more.
     fn finish(self: &Arc<Self>, mode: Mode) {
-        self.shut_engine_down(mode);
-        let rest = self.engine.lock().take().map(Engine::into_rest);
-        let (events, listener) = rest.map_or_else(Default::default, |(events, listener)| {
-            (events, Some(listener))
+        if !self.process.is_current() {
+            return;
+        }
+        let listener = self.engine.lock().as_mut().and_then(Engine::stop_listening);
+        // It may log: no lock is held.
+        let listener = listener.map(|mut listener| {
+            listener.withdraw();
+            listener
         });
+        self.shut_engine_down(mode);
+        let events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
         let hooks = self.hooks.lock().clone();
         let mut leftover = VecDeque::new();
         for event in events {
@@ -477,7 +487,6 @@ impl Shared {
     /// Ends listening, delivers what is queued and closes every connection.
     fn shut_engine_down(&self, mode: Mode) {
         let Some(io) = self.io.get() else { return };
-        let emit = |notes: crate::notes::Notes| notes.emit();
         if let Some(engine) = self.engine.lock().as_mut() {
             engine.begin_shutdown(mode == Mode::Open, self);
         }
@@ -487,7 +496,7 @@ impl Shared {
             let done = engine.is_shut_down(self);
             let notes = engine.take_notes();
             drop(slot);
-            emit(notes);
+            notes.emit();
             if done {
                 break;
             }

@@ -66,7 +66,9 @@ impl Shared {
         let mut interrupted = false;
         loop {
             let mut state = self.lock();
-            wait.advance(&mut state.delivery);
+            if matches!(state.phase, Phase::Running(_)) {
+                wait.advance(&mut state.delivery);
+            }
             if wait.is_over() {
                 let gone = wait.gone();
                 return match client {

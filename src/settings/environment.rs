@@ -13,20 +13,13 @@ pub(super) trait Environment {
     /// The value of one variable; an empty one counts as not set.
     fn get(&self, name: &str) -> Option<OsString> {
         let mut variables = self.variables().into_iter();
-        variables
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
-            .filter(|v| !v.is_empty())
+        variables.find(|(key, _)| key == name).map(|(_, value)| value).filter(|v| !v.is_empty())
     }
 
     /// The user's settings file, whether it exists or not.
     fn user_file(&self) -> Option<PathBuf> {
         // The XDG specification wants relative paths ignored.
-        let directory = |name| {
-            self.get(name)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
+        let directory = |name| self.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
         let config = directory("XDG_CONFIG_HOME")
             .or_else(|| directory("HOME").map(|home| home.join(".config")))?;
         Some(config.join("dotsock/settings.toml"))
@@ -39,11 +32,7 @@ pub(super) struct OfProcess;
 
 impl Environment for OfProcess {
     fn variables(&self) -> Vec<(OsString, OsString)> {
-        if sys::in_secure_mode() {
-            Vec::new()
-        } else {
-            std::env::vars_os().collect()
-        }
+        if sys::in_secure_mode() { Vec::new() } else { std::env::vars_os().collect() }
     }
 }
 
@@ -59,11 +48,9 @@ pub(super) fn expand(text: &str, environment: &dyn Environment) -> Result<String
     let mut path = String::new();
     if let Some(after) = text.strip_prefix('~') {
         if !after.is_empty() && !after.starts_with('/') {
-            return Err(
-                "only one's own `~` is expanded: write the path itself, or begin it with \
+            return Err("only one's own `~` is expanded: write the path itself, or begin it with \
                         `./` for a directory of that name"
-                    .into(),
-            );
+                .into());
         }
         path = variable("HOME", environment)?;
         rest = after;
@@ -82,11 +69,7 @@ pub(super) fn expand(text: &str, environment: &dyn Environment) -> Result<String
 
 fn variable(name: &str, environment: &dyn Environment) -> Result<String, String> {
     let value = environment.get(name).ok_or_else(|| {
-        let why = if sys::in_secure_mode() {
-            " (with raised privileges none counts)"
-        } else {
-            ""
-        };
+        let why = if sys::in_secure_mode() { " (with raised privileges none counts)" } else { "" };
         format!("the environment variable {name} is not set{why}: set it, or write the path itself")
     })?;
     value

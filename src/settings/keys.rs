@@ -84,10 +84,7 @@ impl Key {
     pub fn find(name: &str) -> Result<&'static Key, String> {
         KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
             let close = nearest(name, KEYS.iter().map(|key| key.name));
-            format!(
-                "Unknown option '{}', the nearest is '{close}'",
-                clipped(name)
-            )
+            format!("Unknown option '{}', the nearest is '{close}'", clipped(name))
         })
     }
 
@@ -100,10 +97,9 @@ impl Key {
     ) -> Result<(), String> {
         let read = match value.as_str() {
             Some(text) if text.contains('\0') => Err("a NUL byte has no place in an option".into()),
-            Some(text) if text.len() > MAX_TEXT => Err(format!(
-                "{} bytes are too long, allowed are {MAX_TEXT}",
-                text.len()
-            )),
+            Some(text) if text.len() > MAX_TEXT => {
+                Err(format!("{} bytes are too long, allowed are {MAX_TEXT}", text.len()))
+            }
             _ => (self.read)(settings, value, environment),
         };
         let shown = || match value {
@@ -113,7 +109,7 @@ impl Key {
             DeValue::Boolean(value) => value.to_string(),
             other => format!("({})", other.type_str()),
         };
-        read.map_err(|reason| format!("{} = {} is not possible: {reason}", self.name, shown()))
+        read.map_err(|reason| format!("{} = {} is invalid: {reason}", self.name, shown()))
     }
 
     /// The value in its one form.
@@ -130,11 +126,7 @@ impl Key {
 /// The name that takes the fewest changes, whatever the case.
 pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
     // The start decides, and comparing is quadratic.
-    let name: String = name
-        .chars()
-        .take(64)
-        .collect::<String>()
-        .to_ascii_lowercase();
+    let name: String = name.chars().take(64).collect::<String>().to_ascii_lowercase();
     known
         .min_by_key(|known| strsim::damerau_levenshtein(&name, &known.to_ascii_lowercase()))
         .unwrap_or_default()

@@ -76,9 +76,7 @@ impl<T: Copy + Display + PartialOrd + TryFrom<u64>> Kind for Whole<T> {
 
 /// Digits alone: the standard parser would also take a sign.
 fn digits(text: &str, radix: u32) -> Option<u64> {
-    u64::from_str_radix(text, radix)
-        .ok()
-        .filter(|_| !text.starts_with('+'))
+    u64::from_str_radix(text, radix).ok().filter(|_| !text.starts_with('+'))
 }
 
 /// Seconds from the given minimum to a day.
@@ -97,18 +95,13 @@ impl Kind for Seconds {
             _ => "",
         };
         // The standard parser also takes signs, exponents and infinity.
-        let is_decimal = decimal
-            .bytes()
-            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        let is_decimal = decimal.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
         let seconds = decimal.parse().ok().filter(|_| is_decimal);
         seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
             .filter(|seconds| (self.0..=DAY).contains(seconds))
             .ok_or_else(|| {
-                format!(
-                    "allowed are seconds as decimals from {} to 86400",
-                    decimal_of(self.0)
-                )
+                format!("allowed are seconds as decimals from {} to 86400", decimal_of(self.0))
             })
     }
 
@@ -139,8 +132,8 @@ impl Kind for Mode {
             .and_then(|mode| u32::try_from(mode).ok())
             .filter(|mode| *mode <= 0o777)
             .ok_or_else(|| {
-                "allowed are octal modes from 0000 to 0777, as a string (\"0600\") or written 0o600; \
-                 a decimal integer is none"
+                "allowed are octal modes from 0000 to 0777: write \"0600\", or 0o600 in a file; a \
+                 decimal integer is none"
                     .into()
             })
     }
@@ -182,10 +175,7 @@ impl Kind for Directory {
 
     fn read(&self, value: &DeValue<'_>, environment: &dyn Environment) -> Result<PathBuf, String> {
         let text = value.as_str().filter(|text| !text.is_empty());
-        let path = expand(
-            text.ok_or("allowed is the path of a directory")?,
-            environment,
-        )?;
+        let path = expand(text.ok_or("allowed is the path of a directory")?, environment)?;
         if path.len() > MAX_TEXT {
             return Err(format!("expanded, it is longer than {MAX_TEXT} bytes"));
         }
@@ -230,9 +220,7 @@ impl Kind for Policy {
     type Value = SlowClient;
 
     fn read(&self, value: &DeValue<'_>, _: &dyn Environment) -> Result<SlowClient, String> {
-        let found = POLICIES
-            .iter()
-            .find(|(name, _)| Some(*name) == value.as_str());
+        let found = POLICIES.iter().find(|(name, _)| Some(*name) == value.as_str());
         found
             .map(|(_, policy)| *policy)
             .ok_or_else(|| "allowed are drop_oldest, drop_newest, disconnect and block".into())
@@ -259,14 +247,10 @@ impl<K: Kind> Kind for Optional<K> {
             return Ok(None);
         }
         let read = self.0.read(value, environment);
-        read.map(Some)
-            .map_err(|allowed| format!("{allowed}, and the empty text for unset"))
+        read.map(Some).map_err(|allowed| format!("{allowed}, and the empty text for unset"))
     }
 
     fn show(&self, value: &Self::Value) -> String {
-        value
-            .as_ref()
-            .map(|value| self.0.show(value))
-            .unwrap_or_default()
+        value.as_ref().map(|value| self.0.show(value)).unwrap_or_default()
     }
 }

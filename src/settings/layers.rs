@@ -32,10 +32,7 @@ enum Unknown {
 /// The values that are compiled in.
 pub(super) fn built_in() -> Result<Settings> {
     let defect = |text: String| {
-        Error::new(
-            Status::Internal,
-            format!("config/settings.toml, compiled in: {text}"),
-        )
+        Error::new(Status::Internal, format!("config/settings.toml, compiled in: {text}"))
     };
     let table = DeTable::parse(BUILT_IN).map_err(|error| defect(error.to_string()))?;
     let value = |name: &str| table.get_ref().get(name).map(|value| value.get_ref());
@@ -49,10 +46,7 @@ pub(super) fn apply_outside(settings: &mut Settings, environment: &dyn Environme
         apply_text(settings, &path, &text, Unknown::Logged, environment)?;
     }
     if let Some(path) = environment.get(NAMES_FILE).map(PathBuf::from) {
-        let text = read(
-            &path,
-            "DOTSOCK_SETTINGS names it: correct or unset that variable",
-        )?;
+        let text = read(&path, "DOTSOCK_SETTINGS names it: correct or unset that variable")?;
         apply_text(settings, &path, &text, Unknown::Refused, environment)?;
     }
     apply_variables(settings, environment)
@@ -71,16 +65,10 @@ pub(super) fn apply_file(
 fn apply_variables(settings: &mut Settings, environment: &dyn Environment) -> Result<()> {
     for (variable, value) in environment.variables() {
         let variable = variable.to_string_lossy();
-        let Some(name) = variable
-            .strip_prefix(PREFIX)
-            .filter(|_| variable != NAMES_FILE)
-        else {
+        let Some(name) = variable.strip_prefix(PREFIX).filter(|_| variable != NAMES_FILE) else {
             continue;
         };
-        let Some(key) = KEYS
-            .iter()
-            .find(|key| key.name.to_ascii_uppercase() == name)
-        else {
+        let Some(key) = KEYS.iter().find(|key| key.name.to_ascii_uppercase() == name) else {
             let known = KEYS.iter().map(|key| key.name);
             let close = nearest(name, known).to_ascii_uppercase();
             warn!(
@@ -93,9 +81,7 @@ fn apply_variables(settings: &mut Settings, environment: &dyn Environment) -> Re
         };
         let placed =
             |text: &str| Error::invalid(format!("Environment variable {variable}: {text}"));
-        let value = value
-            .into_string()
-            .map_err(|_| placed("its value is not UTF-8"))?;
+        let value = value.into_string().map_err(|_| placed("its value is not UTF-8"))?;
         key.read(settings, &DeValue::String(Cow::Owned(value)), environment)
             .map_err(|text| placed(&text))?;
     }
@@ -132,12 +118,7 @@ fn read(path: &Path, remedy: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|error| {
         let end = error.utf8_error().valid_up_to();
         let good = String::from_utf8_lossy(&error.as_bytes()[..end]);
-        placed(
-            path,
-            &good,
-            end,
-            "bytes that are not UTF-8: save the file as UTF-8",
-        )
+        placed(path, &good, end, "bytes that are not UTF-8: save the file as UTF-8")
     })
 }
 
@@ -177,7 +158,5 @@ fn placed(path: &Path, text: &str, at: usize, reason: &str) -> Error {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let path = path.display();
-    Error::invalid(format!(
-        "Settings file {path}, line {line}, column {column}: {reason}"
-    ))
+    Error::invalid(format!("Settings file {path}, line {line}, column {column}: {reason}"))
 }

@@ -105,10 +105,7 @@ impl Options {
         let mut settings = Settings::built_in()?.clone();
         layers::apply_outside(&mut settings, environment)?;
         settings.check()?;
-        Ok(Options {
-            outside: settings.clone(),
-            settings,
-        })
+        Ok(Options { outside: settings.clone(), settings })
     }
 
     /// Adds a settings file; what it says replaces what was set before. If it fails, nothing has
@@ -139,11 +136,7 @@ impl Options {
         match value {
             None => key.copy(&mut self.settings, &self.outside),
             Some(text) => key
-                .read(
-                    &mut self.settings,
-                    &DeValue::String(text.into()),
-                    &OfProcess,
-                )
+                .read(&mut self.settings, &DeValue::String(text.into()), &OfProcess)
                 .map_err(Error::invalid)?,
         }
         Ok(())
@@ -167,10 +160,7 @@ impl Options {
             let text = format!("socket_dir = '{path}' can't be made absolute, write it so");
             Error::os(Status::Io, text, &error)
         })?;
-        Ok(Settings {
-            socket_dir,
-            ..self.settings.clone()
-        })
+        Ok(Settings { socket_dir, ..self.settings.clone() })
     }
 }
 

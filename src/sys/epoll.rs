@@ -13,21 +13,11 @@ pub(crate) struct Interest {
 }
 
 impl Interest {
-    pub const READ: Interest = Interest {
-        read: true,
-        write: false,
-    };
-    pub const WRITE: Interest = Interest {
-        read: false,
-        write: true,
-    };
+    pub const READ: Interest = Interest { read: true, write: false };
+    pub const WRITE: Interest = Interest { read: false, write: true };
 
     fn bits(self) -> u32 {
-        let read = if self.read {
-            libc::EPOLLIN | libc::EPOLLRDHUP
-        } else {
-            0
-        };
+        let read = if self.read { libc::EPOLLIN | libc::EPOLLRDHUP } else { 0 };
         let write = if self.write { libc::EPOLLOUT } else { 0 };
         (read | write) as u32
     }
@@ -85,15 +75,7 @@ impl Epoll {
     }
 
     pub fn remove(&self, fd: BorrowedFd) -> io::Result<()> {
-        self.control(
-            libc::EPOLL_CTL_DEL,
-            fd,
-            Interest {
-                read: false,
-                write: false,
-            },
-            0,
-        )
+        self.control(libc::EPOLL_CTL_DEL, fd, Interest { read: false, write: false }, 0)
     }
 
     /// Waits for at most `timeout_ms` (-1: without end, 0: not at all) and returns how many of
@@ -119,10 +101,7 @@ impl Epoll {
         interest: Interest,
         token: u64,
     ) -> io::Result<()> {
-        let mut event = libc::epoll_event {
-            events: interest.bits(),
-            u64: token,
-        };
+        let mut event = libc::epoll_event { events: interest.bits(), u64: token };
         // SAFETY: both descriptors are borrowed and so open; `event` lives through the call.
         check(unsafe {
             libc::epoll_ctl(self.0.as_raw_fd(), operation, fd.as_raw_fd(), &mut event)

@@ -33,8 +33,7 @@ impl Process {
 
     /// Whether this still is the process that the number was given to. Safe in a signal handler.
     pub fn is_current(self) -> bool {
-        PAGE.get()
-            .is_some_and(|page| page.load(Ordering::Relaxed) == self.0)
+        PAGE.get().is_some_and(|page| page.load(Ordering::Relaxed) == self.0)
     }
 }
 

@@ -71,10 +71,7 @@ impl TimerFd {
 
     fn set(&self, delay: Duration) {
         let at = libc::itimerspec {
-            it_interval: libc::timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            },
+            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
             it_value: libc::timespec {
                 tv_sec: delay.as_secs() as libc::time_t,
                 tv_nsec: delay.subsec_nanos().into(),

@@ -121,7 +121,11 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
 /// Gives back the bits that the umask took. Nobody can connect before `listen`, so that is in time.
 fn restore_mode(path: &Path, mode: u32) -> io::Result<()> {
     let made = std::fs::symlink_metadata(path)?;
-    if made.permissions().mode() & 0o777 == mode { Ok(()) } else { super::set_mode_at(path, mode) }
+    if made.permissions().mode() & 0o777 == mode {
+        Ok(())
+    } else {
+        super::set_mode_at(path, mode)
+    }
 }
 
 /// Binds a TCP socket and listens; port 0 lets the system choose.
@@ -370,26 +374,26 @@ pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize
     }
 }
 
-/// Whether the peer has ended its stream and nothing is left to read; takes no byte.
-pub(crate) fn has_ended(socket: BorrowedFd) -> bool {
-    let mut byte = 0u8;
-    // SAFETY: `byte` is writable for one byte; the socket is open.
-    let result = unsafe {
-        libc::recv(
-            socket.as_raw_fd(),
-            (&raw mut byte).cast(),
-            1,
-            libc::MSG_DONTWAIT | libc::MSG_PEEK,
-        )
+/// Whether the peer has ended its stream, however much of it is still to be read.
+pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
+    let mut entry = libc::pollfd {
+        fd: socket.as_raw_fd(),
+        events: libc::POLLRDHUP,
+        revents: 0,
     };
-    match result {
-        0 => true,
-        1.. => false,
-        _ => !matches!(
-            io::Error::last_os_error().raw_os_error(),
-            Some(libc::EAGAIN | libc::EINTR)
-        ),
-    }
+    // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
+    unsafe { libc::poll(&mut entry, 1, 0) > 0 }
+}
+
+/// Closes a descriptor in a forked child, where threads that were asleep on it in the parent left
+/// owners behind that will never give it up.
+pub(crate) fn close_in_child(socket: std::sync::Arc<OwnedFd>) {
+    let fd = socket.as_raw_fd();
+    // This owner is left behind too, so that nothing closes the number again.
+    std::mem::forget(socket);
+    // SAFETY: the descriptor is open, and every owner of it is leaked: this one above, and those
+    // of threads that do not exist in this process.
+    unsafe { libc::close(fd) };
 }
 
 pub(crate) fn shut_down_writing(socket: BorrowedFd) {

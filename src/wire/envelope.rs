@@ -41,11 +41,7 @@ pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Field
         Some(mut fields) => {
             let end = skip_data(frame, fields.data.start as usize, max_depth)?;
             fields.data.end = end as u32;
-            if end == frame.len() {
-                Ok(fields)
-            } else {
-                Err(TRAILING)
-            }
+            if end == frame.len() { Ok(fields) } else { Err(TRAILING) }
         }
         None => check_any_order(frame, max_depth),
     }
@@ -111,16 +107,13 @@ fn check_any_order(frame: &[u8], max_depth: usize) -> std::result::Result<Fields
         };
         let token = read(frame, value)?.0;
         match (known, token) {
-            (b"event_name", Token::Str(text)) => set(
-                &mut event_name,
-                text_range(text, at).ok_or("`event_name` is not UTF-8")?,
-            )?,
+            (b"event_name", Token::Str(text)) => {
+                set(&mut event_name, text_range(text, at).ok_or("`event_name` is not UTF-8")?)?
+            }
             (b"event_name", _) => return Err("`event_name` is no str"),
             (b"timestamp_ms", Token::Int(ms)) => set(&mut timestamp_ms, ms)?,
             (b"timestamp_ms", Token::Uint(ms)) => {
-                let ms = ms
-                    .try_into()
-                    .map_err(|_| "`timestamp_ms` exceeds 64 signed bits")?;
+                let ms = ms.try_into().map_err(|_| "`timestamp_ms` exceeds 64 signed bits")?;
                 set(&mut timestamp_ms, ms)?
             }
             (b"timestamp_ms", _) => return Err("`timestamp_ms` is no integer"),
@@ -131,10 +124,7 @@ fn check_any_order(frame: &[u8], max_depth: usize) -> std::result::Result<Fields
             (b"timestamp_iso", _) => return Err("`timestamp_iso` is no str"),
             (b"message_type", Token::Str(text)) => {
                 let known = MessageType::from_wire(text);
-                set(
-                    &mut message_type,
-                    known.ok_or("`message_type` is none that we know")?,
-                )?
+                set(&mut message_type, known.ok_or("`message_type` is none that we know")?)?
             }
             (b"message_type", _) => return Err("`message_type` is no str"),
             (b"data", _) => set(&mut data, value as u32..at as u32)?,
@@ -225,22 +215,13 @@ impl Template {
         bytes.extend_from_slice(&[0xcf, 0, 0, 0, 0, 0, 0, 0, 0]);
         let timestamp_ms = bytes.len() - 8;
         bytes.extend_from_slice(TIMESTAMP_ISO);
-        write_str(
-            &mut bytes,
-            str::from_utf8(&[0; Iso::USUAL_LEN]).unwrap_or_default(),
-        );
+        write_str(&mut bytes, str::from_utf8(&[0; Iso::USUAL_LEN]).unwrap_or_default());
         let timestamp_iso = bytes.len() - Iso::USUAL_LEN;
         bytes.extend_from_slice(MESSAGE_TYPE);
         write_str(&mut bytes, message_type.wire_name());
         bytes.extend_from_slice(DATA);
         let event_name = (name_end - event_name.len()) as u32..name_end as u32;
-        Template {
-            bytes,
-            event_name,
-            timestamp_ms,
-            timestamp_iso,
-            message_type,
-        }
+        Template { bytes, event_name, timestamp_ms, timestamp_iso, message_type }
     }
 
     /// Bytes of everything in a frame that stands before the payload, header included, for any

@@ -95,16 +95,11 @@ impl FrameBuffer {
         if whole >= LARGE && alone && whole >= self.bytes.len() / 2 {
             let mut frame = std::mem::take(&mut self.bytes);
             frame.truncate(whole);
-            *self = FrameBuffer {
-                last_large: whole,
-                ..FrameBuffer::default()
-            };
+            *self = FrameBuffer { last_large: whole, ..FrameBuffer::default() };
             return Ok(frame);
         }
         let mut frame = Vec::new();
-        frame
-            .try_reserve_exact(whole)
-            .map_err(|_| Error::no_memory(whole))?;
+        frame.try_reserve_exact(whole).map_err(|_| Error::no_memory(whole))?;
         frame.extend_from_slice(self.next(body));
         Ok(frame)
     }
@@ -157,9 +152,7 @@ impl FrameBuffer {
 
     fn grow_to(&mut self, size: usize) -> Result<()> {
         let more = size - self.bytes.len();
-        self.bytes
-            .try_reserve_exact(more)
-            .map_err(|_| Error::no_memory(size))?;
+        self.bytes.try_reserve_exact(more).map_err(|_| Error::no_memory(size))?;
         self.bytes.resize(size, 0);
         Ok(())
     }
@@ -208,17 +201,9 @@ mod tests {
 
     #[test]
     fn frames_larger_than_a_read_come_out_whole() {
-        let sent = [
-            frame(&[1; 70_000]),
-            frame(&[2; 20_000]),
-            frame(b"x"),
-            frame(&[3; 1_000_000]),
-        ];
+        let sent = [frame(&[1; 70_000]), frame(&[2; 20_000]), frame(b"x"), frame(&[3; 1_000_000])];
         for chunk in [1000, 65536, usize::MAX] {
-            assert_eq!(
-                feed(&mut FrameBuffer::default(), &sent.concat(), chunk, 65536),
-                sent
-            );
+            assert_eq!(feed(&mut FrameBuffer::default(), &sent.concat(), chunk, 65536), sent);
         }
     }
 

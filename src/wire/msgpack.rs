@@ -64,41 +64,27 @@ pub(crate) fn read(bytes: &[u8], at: usize) -> Result<(Token<'_>, usize), Reason
             return ext(bytes, at, len);
         }
         0xca => {
-            return fixed(bytes, at, |number| {
-                Token::Float32(f32::from_be_bytes(number))
-            });
+            return fixed(bytes, at, |number| Token::Float32(f32::from_be_bytes(number)));
         }
         0xcb => {
-            return fixed(bytes, at, |number| {
-                Token::Float64(f64::from_be_bytes(number))
-            });
+            return fixed(bytes, at, |number| Token::Float64(f64::from_be_bytes(number)));
         }
         0xcc => return fixed(bytes, at, |[number]| Token::Uint(number.into())),
         0xcd => {
-            return fixed(bytes, at, |number| {
-                Token::Uint(u16::from_be_bytes(number).into())
-            });
+            return fixed(bytes, at, |number| Token::Uint(u16::from_be_bytes(number).into()));
         }
         0xce => {
-            return fixed(bytes, at, |number| {
-                Token::Uint(u32::from_be_bytes(number).into())
-            });
+            return fixed(bytes, at, |number| Token::Uint(u32::from_be_bytes(number).into()));
         }
         0xcf => return fixed(bytes, at, |number| Token::Uint(u64::from_be_bytes(number))),
         0xd0 => {
-            return fixed(bytes, at, |number| {
-                Token::Int(i8::from_be_bytes(number).into())
-            });
+            return fixed(bytes, at, |number| Token::Int(i8::from_be_bytes(number).into()));
         }
         0xd1 => {
-            return fixed(bytes, at, |number| {
-                Token::Int(i16::from_be_bytes(number).into())
-            });
+            return fixed(bytes, at, |number| Token::Int(i16::from_be_bytes(number).into()));
         }
         0xd2 => {
-            return fixed(bytes, at, |number| {
-                Token::Int(i32::from_be_bytes(number).into())
-            });
+            return fixed(bytes, at, |number| Token::Int(i32::from_be_bytes(number).into()));
         }
         0xd3 => return fixed(bytes, at, |number| Token::Int(i64::from_be_bytes(number))),
         0xd4..=0xd8 => return ext(bytes, at, 1 << (first - 0xd4)),
@@ -221,9 +207,7 @@ impl Levels {
         match self.near.get_mut(self.depth) {
             Some(near) => *near = count,
             None => {
-                self.far
-                    .try_reserve(1)
-                    .map_err(|_| "there is no memory to check it")?;
+                self.far.try_reserve(1).map_err(|_| "there is no memory to check it")?;
                 self.far.push(count);
             }
         }
@@ -233,10 +217,6 @@ impl Levels {
 
     fn pop(&mut self) -> Option<u32> {
         self.depth = self.depth.checked_sub(1)?;
-        if self.depth < self.near.len() {
-            Some(self.near[self.depth])
-        } else {
-            self.far.pop()
-        }
+        if self.depth < self.near.len() { Some(self.near[self.depth]) } else { self.far.pop() }
     }
 }
