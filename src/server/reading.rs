@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::Level;
 use serde::Serialize;
 
+use super::delivery::Write;
 use super::engine::Engine;
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
@@ -203,7 +204,7 @@ impl Engine {
         }
         let mut state = shared.lock();
         let delivery = &mut state.delivery;
-        delivery.distribute(true);
+        delivery.distribute(Write::Now);
         let notice = Notice {
             code: "send_denied",
             limit: None,

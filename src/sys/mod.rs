@@ -11,7 +11,7 @@ mod process;
 mod signal_fd;
 mod socket;
 
-pub(crate) use clock::{Monotonic, wall_clock};
+pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
 pub(crate) use log_descriptor::{check_open, write_once};
