@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,9 +27,7 @@ struct Place {
 
 impl Place {
     fn new() -> Place {
-        Place {
-            directory: tempfile::tempdir().unwrap(),
-        }
+        Place { directory: tempfile::tempdir().unwrap() }
     }
 
     fn listen(&self) -> UnixListener {
@@ -133,10 +132,7 @@ fn malformed() -> Vec<u8> {
 }
 
 fn number(message: &Message) -> i64 {
-    message
-        .get("/n")
-        .and_then(|n| n.as_i64())
-        .expect("no number")
+    message.get("/n").and_then(|n| n.as_i64()).expect("no number")
 }
 
 fn recv(client: &Client) -> i64 {
@@ -148,9 +144,7 @@ fn failure(client: &Client, timeout: Option<Duration>) -> Status {
 }
 
 fn send(client: &Client, number: i64) -> Result<(), Status> {
-    client
-        .send_data(MessageType::Data, &json!({ "n": number }))
-        .map_err(|error| error.status())
+    client.send_data(MessageType::Data, &json!({ "n": number })).map_err(|error| error.status())
 }
 
 /// Reads one frame as a server does.
@@ -164,11 +158,7 @@ fn read_frame(stream: &mut impl Read) -> std::io::Result<Message> {
 
 /// Whether a descriptor is readable, or becomes so within `time`.
 fn is_readable(fd: RawFd, time: Duration) -> bool {
-    let mut entry = libc::pollfd {
-        fd,
-        events: libc::POLLIN,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid pollfd.
     let count = unsafe { libc::poll(&mut entry, 1, time.as_millis() as i32) };
     assert!(count >= 0);
@@ -202,9 +192,7 @@ fn messages_arrive_in_order_however_their_bytes_are_split() {
     }
     for byte in data_of(100..103) {
         server.write_all(&[byte]).unwrap();
-        let _ = client
-            .recv(NOW)
-            .map(|message| assert!(number(&message) >= 100));
+        let _ = client.recv(NOW).map(|message| assert!(number(&message) >= 100));
     }
     let frames = data_of(200..202);
     for cut in 1..frames.len() {
@@ -225,10 +213,7 @@ fn a_timeout_passes_and_nothing_is_lost() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[]);
     let start = Instant::now();
-    assert_eq!(
-        failure(&client, Some(Duration::from_millis(80))),
-        Status::Timeout
-    );
+    assert_eq!(failure(&client, Some(Duration::from_millis(80))), Status::Timeout);
     assert!(start.elapsed() >= Duration::from_millis(80));
     server.write_all(&data(1)).unwrap();
     assert_eq!(recv(&client), 1);
@@ -239,12 +224,7 @@ fn large_messages_arrive_whole() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[]);
     let bytes = vec![7u8; 3 << 20];
-    let payload = [
-        &[0x81, 0xa1, b'b', 0xc6][..],
-        &(3u32 << 20).to_be_bytes(),
-        &bytes,
-    ]
-    .concat();
+    let payload = [&[0x81, 0xa1, b'b', 0xc6][..], &(3u32 << 20).to_be_bytes(), &bytes].concat();
     let message = Message::from_msgpack("event", MessageType::Data, &payload).unwrap();
     let frame = framed(&message);
     let writer = thread::spawn(move || {
@@ -263,9 +243,7 @@ fn malformed_messages_are_dropped_and_counted_and_the_rest_arrives() {
     let (client, mut server, _listener) = place.connected(&[("max_depth", "3")]);
     let deep = json!({"a": {"b": {"c": {}}}});
     let deep = framed(&Message::new("event", MessageType::Data, &deep).unwrap());
-    server
-        .write_all(&[malformed(), data(1), deep, malformed(), data(2)].concat())
-        .unwrap();
+    server.write_all(&[malformed(), data(1), deep, malformed(), data(2)].concat()).unwrap();
     assert_eq!((recv(&client), recv(&client)), (1, 2));
     assert_eq!(client.stats().malformed, 3);
     assert!(client.is_connected());
@@ -293,9 +271,7 @@ fn a_length_that_is_too_large_ends_the_connection_after_what_came_before() {
     let place = Place::new();
     let options = [("auto_reconnect", "false"), ("max_message_size", "1000")];
     let (client, mut server, _listener) = place.connected(&options);
-    server
-        .write_all(&[data(1), b"GET / HTTP/1.1\r\n\r\n".to_vec(), data(2)].concat())
-        .unwrap();
+    server.write_all(&[data(1), b"GET / HTTP/1.1\r\n\r\n".to_vec(), data(2)].concat()).unwrap();
     assert_eq!(recv(&client), 1);
     let error = client.recv(SOON).unwrap_err();
     assert_eq!(error.status(), Status::Message);
@@ -325,9 +301,7 @@ fn a_frame_that_stays_incomplete_ends_the_connection() {
     let options = [("auto_reconnect", "false"), ("frame_timeout", "0.1")];
     let (client, mut server, _listener) = place.connected(&options);
     let start = Instant::now();
-    server
-        .write_all(&[data(1), data(2)[..9].to_vec()].concat())
-        .unwrap();
+    server.write_all(&[data(1), data(2)[..9].to_vec()].concat()).unwrap();
     assert_eq!(recv(&client), 1);
     let error = client.recv(SOON).unwrap_err();
     assert_eq!(error.status(), Status::Closed);
@@ -367,16 +341,10 @@ fn connect_says_that_no_server_is_there() {
     assert_eq!(failure(&client, SOON), Status::Closed);
     assert_eq!(send(&client, 1), Err(Status::Closed));
     let error = client.connect().unwrap_err();
-    assert_eq!(
-        (error.status(), error.os_error()),
-        (Status::Closed, Some(libc::ENOENT))
-    );
+    assert_eq!((error.status(), error.os_error()), (Status::Closed, Some(libc::ENOENT)));
     drop(place.listen());
     let error = client.connect().unwrap_err();
-    assert_eq!(
-        (error.status(), error.os_error()),
-        (Status::Closed, Some(libc::ECONNREFUSED))
-    );
+    assert_eq!((error.status(), error.os_error()), (Status::Closed, Some(libc::ECONNREFUSED)));
     assert!(!client.is_connected());
     client.disconnect().unwrap();
     let listener = place.listen();
@@ -387,10 +355,7 @@ fn connect_says_that_no_server_is_there() {
     assert_eq!(client.address(), path.to_str().unwrap());
     assert_eq!(client.server_pid(), Some(std::process::id() as i32));
     accept(&listener);
-    assert!(
-        try_accept(&listener, Duration::ZERO).is_none(),
-        "connected twice"
-    );
+    assert!(try_accept(&listener, Duration::ZERO).is_none(), "connected twice");
 }
 
 #[test]
@@ -410,6 +375,73 @@ fn connect_waits_for_a_full_queue_only_so_long() {
         let connecting = scope.spawn(|| patient.connect());
         accept(&listener);
         connecting.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_connect_that_waits_can_be_cancelled_and_interrupted() {
+    let place = Place::new();
+    let listener = place.listen();
+    // SAFETY: an open socket; a second listen only changes the length of its queue.
+    unsafe { libc::listen(listener.as_raw_fd(), 0) };
+    let path = place.directory.path().join("event.sock");
+    let _first = UnixStream::connect(path).unwrap();
+    let client = place.client(&[("default_timeout", "20")]);
+    thread::scope(|scope| {
+        let connecting = scope.spawn(|| client.connect().unwrap_err().status());
+        thread::sleep(A_WHILE);
+        client.cancel().unwrap();
+        assert_eq!(connecting.join().unwrap(), Status::Cancelled);
+    });
+    let status = interrupt(|| client.connect().unwrap_err().status());
+    assert_eq!(status, Status::Interrupted);
+    thread::scope(|scope| {
+        let connecting = [(); 3].map(|()| scope.spawn(|| client.connect()));
+        let _streams = (accept(&listener), accept(&listener));
+        for connecting in connecting {
+            connecting.join().unwrap().unwrap();
+        }
+        assert!(try_accept(&listener, Duration::ZERO).is_none(), "more than one connection");
+    });
+}
+
+#[test]
+fn after_a_failed_lookup_the_client_was_never_told_to_connect() {
+    let mut options = Options::new().unwrap();
+    options.set("host", Some("no-such-host.invalid")).unwrap();
+    options.set("port", Some("9")).unwrap();
+    let client = Client::new(Transport::Tcp, "event", &options).unwrap();
+    assert_eq!(client.connect().unwrap_err().status(), Status::Io);
+    assert_eq!(failure(&client, None), Status::Closed);
+}
+
+#[test]
+fn a_path_too_long_for_a_socket_is_refused() {
+    let place = Place::new();
+    let directory = place.directory.path().join("x".repeat(120));
+    let client = place.client(&[("socket_dir", directory.to_str().unwrap())]);
+    assert_eq!(client.open().unwrap_err().status(), Status::Invalid);
+    assert_eq!(client.connect().unwrap_err().status(), Status::Invalid);
+}
+
+#[test]
+fn other_failures_to_connect_again_are_told_once() {
+    let place = Place::new();
+    let (client, server, listener) = place.connected(&[("reconnect_delay", "0.02")]);
+    // Not to be trusted: others may write there.
+    let mode = |mode| {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(place.directory.path(), permissions).unwrap();
+    };
+    mode(0o777);
+    drop(server);
+    assert_eq!(failure(&client, SOON), Status::Permission);
+    assert_eq!(failure(&client, Some(A_WHILE)), Status::Timeout);
+    mode(0o700);
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| recv(&client));
+        accept(&listener).write_all(&data(1)).unwrap();
+        assert_eq!(receiver.join().unwrap(), 1);
     });
 }
 
@@ -468,10 +500,7 @@ fn attempts_are_paced_and_come_to_an_end() {
     let start = Instant::now();
     let error = client.recv(SOON).unwrap_err();
     assert_eq!(error.status(), Status::Closed);
-    assert!(
-        error.to_string().contains("reconnect_max_attempts"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("reconnect_max_attempts"), "{error}");
     // At once, after 50 ms, after 100 ms more; a fifth less at most.
     let waited = start.elapsed();
     assert!(waited >= Duration::from_millis(120), "{waited:?}");
@@ -528,14 +557,9 @@ fn a_refusal_is_told_once_and_then_paced() {
         // Later in a connection the same code is a message like another.
         let receiver = scope.spawn(|| recv(&client));
         let mut server = accept(&listener);
-        server
-            .write_all(&[data(1), refusal.clone()].concat())
-            .unwrap();
+        server.write_all(&[data(1), refusal.clone()].concat()).unwrap();
         assert_eq!(receiver.join().unwrap(), 1);
-        assert_eq!(
-            client.recv(SOON).unwrap().message_type(),
-            MessageType::Error
-        );
+        assert_eq!(client.recv(SOON).unwrap().message_type(), MessageType::Error);
         assert!(client.is_connected());
     });
     assert_eq!(client.stats().messages_received, 2);
@@ -545,9 +569,7 @@ fn a_refusal_is_told_once_and_then_paced() {
 fn a_refusal_without_auto_reconnect_leaves_the_client_closed() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[("auto_reconnect", "false")]);
-    server
-        .write_all(&error(json!({"code": "max_connections"})))
-        .unwrap();
+    server.write_all(&error(json!({"code": "max_connections"}))).unwrap();
     assert_eq!(failure(&client, SOON), Status::MaxConnections);
     assert_eq!(failure(&client, SOON), Status::Closed);
     assert!(!client.is_connected());
@@ -567,10 +589,7 @@ fn open_connects_without_being_waited_for() {
         let _ = client.recv(NOW);
         client.is_connected()
     });
-    server
-        .get_or_insert(accept(&listener))
-        .write_all(&data(4))
-        .unwrap();
+    server.get_or_insert(accept(&listener)).write_all(&data(4)).unwrap();
     assert!(is_readable(fd, LONG));
     assert_eq!(recv(&client), 4);
     assert_eq!(client.stats().reconnects, 0);
@@ -602,10 +621,7 @@ fn tcp_servers_are_found_by_name_and_refusals_have_the_os_error() {
     drop((listener.accept().unwrap(), listener));
     named.disconnect().unwrap();
     let error = named.connect().unwrap_err();
-    assert_eq!(
-        (error.status(), error.os_error()),
-        (Status::Closed, Some(libc::ECONNREFUSED))
-    );
+    assert_eq!((error.status(), error.os_error()), (Status::Closed, Some(libc::ECONNREFUSED)));
 }
 
 // Sending
@@ -615,23 +631,15 @@ fn what_is_sent_arrives_as_it_was_given() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[]);
     send(&client, 1).unwrap();
-    client
-        .send_json(MessageType::Control, r#"{"code": "x"}"#)
-        .unwrap();
+    client.send_json(MessageType::Control, r#"{"code": "x"}"#).unwrap();
     client.send_msgpack(MessageType::Error, &[]).unwrap();
     let foreign = Message::new("other", MessageType::Data, &json!({"n": 5})).unwrap();
     client.send(&foreign).unwrap();
     let first = read_frame(&mut server).unwrap();
     assert_eq!((first.event_name(), number(&first)), ("event", 1));
-    assert_eq!(
-        read_frame(&mut server).unwrap().message_type(),
-        MessageType::Control
-    );
+    assert_eq!(read_frame(&mut server).unwrap().message_type(), MessageType::Control);
     assert_eq!(read_frame(&mut server).unwrap().data(), [0x80]);
-    assert_eq!(
-        read_frame(&mut server).unwrap().envelope(),
-        foreign.envelope()
-    );
+    assert_eq!(read_frame(&mut server).unwrap().envelope(), foreign.envelope());
     let stats = client.stats();
     assert_eq!(stats.messages_sent, 4);
     let failed = client.send_msgpack(MessageType::Data, &[0xc0]).unwrap_err();
@@ -646,17 +654,12 @@ fn messages_too_large_or_too_deep_for_the_handle_are_not_sent() {
     let (client, mut server, _listener) = place.connected(&options);
     let large = Message::new("event", MessageType::Data, &json!({"t": "x".repeat(300)})).unwrap();
     assert_eq!(client.send(&large).unwrap_err().status(), Status::Message);
-    let failed = client
-        .send_msgpack(MessageType::Data, large.data())
-        .unwrap_err();
+    let failed = client.send_msgpack(MessageType::Data, large.data()).unwrap_err();
     assert!(failed.to_string().contains("max_message_size"), "{failed}");
     let deep = Message::new("event", MessageType::Data, &json!({"a": {"b": {}}})).unwrap();
     assert_eq!(client.send(&deep).unwrap_err().status(), Status::Message);
     assert_eq!(
-        client
-            .send_msgpack(MessageType::Data, deep.data())
-            .unwrap_err()
-            .status(),
+        client.send_msgpack(MessageType::Data, deep.data()).unwrap_err().status(),
         Status::Message
     );
     send(&client, 1).unwrap();
@@ -667,11 +670,7 @@ fn messages_too_large_or_too_deep_for_the_handle_are_not_sent() {
 fn fill(client: &Client) -> i64 {
     let text = "x".repeat(8000);
     (0..)
-        .find(|n| {
-            client
-                .send_data(MessageType::Data, &json!({"n": n, "t": text}))
-                .is_err()
-        })
+        .find(|n| client.send_data(MessageType::Data, &json!({"n": n, "t": text})).is_err())
         .unwrap()
 }
 
@@ -699,26 +698,32 @@ fn a_send_waits_for_room_only_so_long_and_nothing_is_torn() {
 #[test]
 fn the_rest_of_a_frame_is_written_by_recv_and_the_descriptor_asks_for_it() {
     let place = Place::new();
-    let (client, mut server, _listener) = place.connected(&[("send_timeout", "0.05")]);
+    let (client, mut server, listener) = place.connected(&[("send_timeout", "0.05")]);
     let fd = client.fd().unwrap();
-    let big = "x".repeat(2 << 20);
-    client
-        .send_data(MessageType::Data, &json!({"n": 1, "t": big}))
-        .unwrap();
-    assert!(
-        !is_readable(fd, Duration::ZERO),
-        "there is no room for the rest"
-    );
+    let big = json!({"n": 1, "t": "x".repeat(2 << 20)});
+    client.send_data(MessageType::Data, &big).unwrap();
+    assert!(!is_readable(fd, Duration::ZERO), "there is no room for the rest");
     assert_eq!(send(&client, 2), Err(Status::Timeout));
-    let reader = thread::spawn(move || (number(&read_frame(&mut server).unwrap()), server));
-    wait_until("the rest", || {
-        is_readable(fd, A_WHILE);
-        let _ = client.recv(NOW);
-        reader.is_finished()
-    });
-    let (first, _server) = reader.join().unwrap();
-    assert_eq!(first, 1);
+    let size = framed(&Message::new("event", MessageType::Data, &big).unwrap()).len();
+    let mut read = 0;
+    while read < size {
+        read += server.read(&mut vec![0; 1 << 20]).unwrap();
+        if client.stats().bytes_sent < size as u64 {
+            assert!(is_readable(fd, LONG), "there is room");
+            assert_eq!(failure(&client, NOW), Status::Timeout);
+        }
+    }
     assert!(!is_readable(fd, A_WHILE));
+
+    // The rest of a frame that has begun is of no use to the next connection.
+    client.send_data(MessageType::Data, &big).unwrap();
+    drop(server);
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| wait_until("a server", || send(&client, 3).is_ok()));
+        let mut server = accept(&listener);
+        assert_eq!(number(&read_frame(&mut server).unwrap()), 3);
+        sender.join().unwrap();
+    });
 }
 
 #[test]
@@ -738,9 +743,7 @@ fn a_send_that_waits_reads_what_a_flooding_server_sends() {
     });
     let text = "x".repeat(20_000);
     for n in 0..100 {
-        client
-            .send_data(MessageType::Data, &json!({"n": n, "t": text}))
-            .unwrap();
+        client.send_data(MessageType::Data, &json!({"n": n, "t": text})).unwrap();
     }
     for n in 0..1000 {
         assert_eq!(recv(&client), n);
@@ -751,11 +754,8 @@ fn a_send_that_waits_reads_what_a_flooding_server_sends() {
 #[test]
 fn a_send_that_waits_reads_no_more_than_client_queue_size() {
     let place = Place::new();
-    let options = [
-        ("client_queue_size", "100000"),
-        ("send_timeout", "0.2"),
-        ("buffer_size", "4096"),
-    ];
+    let options =
+        [("client_queue_size", "100000"), ("send_timeout", "0.2"), ("buffer_size", "4096")];
     let (client, mut server, _listener) = place.connected(&options);
     fill(&client);
     server.set_nonblocking(true).unwrap();
@@ -769,10 +769,7 @@ fn a_send_that_waits_reads_no_more_than_client_queue_size() {
         written += count;
     }
     let received = client.stats().bytes_received;
-    assert!(
-        (100_000..120_000).contains(&received),
-        "{received} of {written} bytes"
-    );
+    assert!((100_000..120_000).contains(&received), "{received} of {written} bytes");
 }
 
 #[test]
@@ -780,16 +777,11 @@ fn a_denial_is_delivered_and_remembered_until_the_connection_ends() {
     let place = Place::new();
     let (client, mut server, listener) = place.connected(&[]);
     send(&client, 1).unwrap();
-    server
-        .write_all(&[data(0), error(json!({"code": "send_denied"}))].concat())
-        .unwrap();
+    server.write_all(&[data(0), error(json!({"code": "send_denied"}))].concat()).unwrap();
     wait_until("the denial", || send(&client, 2) == Err(Status::SendDenied));
     assert_eq!(recv(&client), 0);
     let denial = client.recv(SOON).unwrap();
-    assert_eq!(
-        denial.get("/code").and_then(|code| code.as_str()),
-        Some("send_denied")
-    );
+    assert_eq!(denial.get("/code").and_then(|code| code.as_str()), Some("send_denied"));
     assert_eq!(send(&client, 3), Err(Status::SendDenied), "taken or not");
     drop(server);
     wait_until("the loss", || !client.is_connected());
@@ -818,19 +810,14 @@ fn a_cork_collects_and_recv_and_uncork_write() {
     let fd = client.fd().unwrap();
     server.set_nonblocking(true).unwrap();
     let nothing = |server: &mut UnixStream| {
-        server
-            .read(&mut [0])
-            .is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
+        server.read(&mut [0]).is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     };
     client.cork().unwrap();
     for n in 0..3 {
         send(&client, n).unwrap();
     }
     assert!(nothing(&mut server));
-    assert!(
-        !is_readable(fd, Duration::ZERO),
-        "a cork waits for the program"
-    );
+    assert!(!is_readable(fd, Duration::ZERO), "a cork waits for the program");
     assert_eq!(client.stats().messages_sent, 0);
     assert_eq!(failure(&client, NOW), Status::Timeout);
     assert_eq!(client.stats().messages_sent, 3);
@@ -846,9 +833,7 @@ fn a_cork_collects_and_recv_and_uncork_write() {
     client.cork().unwrap();
     let text = "x".repeat(1000);
     for n in 0..100 {
-        client
-            .send_data(MessageType::Data, &json!({"n": n, "t": text}))
-            .unwrap();
+        client.send_data(MessageType::Data, &json!({"n": n, "t": text})).unwrap();
     }
     assert!(client.stats().messages_sent >= 5 + 50, "64 KiB are written");
     client.uncork().unwrap();
@@ -901,20 +886,27 @@ fn disconnect_ends_a_blocked_recv_and_keeps_what_had_been_read() {
 }
 
 #[test]
-fn disconnect_delivers_what_the_kernel_took_although_input_is_unread() {
-    let (client, mut server, _listener) = tcp_pair(&[("linger", "5")]);
+fn disconnect_delivers_what_the_kernel_took_although_the_server_goes_on_sending() {
+    let (client, mut server, _listener) = tcp_pair(&[("linger", "10")]);
     server.write_all(&data_of(0..200)).unwrap();
     let text = "x".repeat(1 << 20);
-    client
-        .send_data(MessageType::Data, &json!({"n": 1, "t": text}))
-        .unwrap();
+    let message = json!({"n": 1, "t": text});
+    client.send_data(MessageType::Data, &message).unwrap();
+    let mut writing = server.try_clone().unwrap();
+    let flood = thread::spawn(move || {
+        while writing.write_all(&data(0)).is_ok() {
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
     let reader = thread::spawn(move || {
-        let first = number(&read_frame(&mut server).unwrap());
-        (first, server.read(&mut [0]).unwrap())
+        // Slowly, so that the end of the client comes first.
+        thread::sleep(A_WHILE);
+        number(&read_frame(&mut server).unwrap())
     });
     client.disconnect().unwrap();
-    assert_eq!(reader.join().unwrap(), (1, 0));
+    assert_eq!(reader.join().unwrap(), 1);
     assert_eq!(client.stats().messages_sent, 1);
+    flood.join().unwrap();
 }
 
 #[test]
@@ -984,14 +976,9 @@ fn several_receivers_share_what_arrives() {
         for n in 0..300 {
             server.write_all(&data_of(n * 10..n * 10 + 10)).unwrap();
         }
-        wait_until("all to be taken", || {
-            client.stats().messages_received == 3000
-        });
+        wait_until("all to be taken", || client.stats().messages_received == 3000);
         client.disconnect().unwrap();
-        receivers
-            .into_iter()
-            .map(|receiver| receiver.join().unwrap())
-            .sum()
+        receivers.into_iter().map(|receiver| receiver.join().unwrap()).sum()
     });
     assert_eq!(sum, (0..3000i64).sum::<i64>());
 }
@@ -1029,10 +1016,7 @@ fn cancel_ends_one_recv_and_every_send_that_waits() {
             assert_eq!(client.connect().unwrap_err().status(), Status::Cancelled);
         });
     }
-    assert_eq!(
-        failure(&client, Some(Duration::from_millis(1))),
-        Status::Timeout
-    );
+    assert_eq!(failure(&client, Some(Duration::from_millis(1))), Status::Timeout);
 }
 
 #[test]
@@ -1058,6 +1042,53 @@ fn cancel_ends_a_recv_that_waits_for_a_server() {
         client.cancel().unwrap();
         assert_eq!(receiver.join().unwrap(), Status::Cancelled);
     });
+}
+
+/// How long this thread has run.
+fn thread_time() -> Duration {
+    // SAFETY: a timespec is plain integers; the call writes it.
+    let time = unsafe {
+        let mut time: libc::timespec = std::mem::zeroed();
+        libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time);
+        time
+    };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+#[test]
+fn calls_that_wait_sleep() {
+    let place = Place::new();
+    let time = Some(Duration::from_millis(400));
+    let sleeps = |what: &str, status, call: &dyn Fn() -> Status| {
+        let before = thread_time();
+        assert_eq!(call(), status, "{what}");
+        let took = thread_time() - before;
+        assert!(took < Duration::from_millis(100), "{what}: {took:?}");
+    };
+    let options = [("client_queue_size", "50000"), ("send_timeout", "0.4")];
+    let (client, mut server, _listener) = place.connected(&options);
+    client.fd().unwrap();
+    let cancel = || {
+        client.cancel().unwrap();
+        assert_eq!(failure(&client, time), Status::Cancelled);
+    };
+    assert_eq!(failure(&client, Some(Duration::from_millis(1))), Status::Timeout);
+    cancel();
+    sleeps("recv after a cancel", Status::Timeout, &|| failure(&client, time));
+    server.write_all(&data(1)[..20]).unwrap();
+    sleeps("recv within a frame", Status::Timeout, &|| failure(&client, time));
+    fill(&client);
+    sleeps("recv with no room to write", Status::Timeout, &|| failure(&client, time));
+    cancel();
+    sleeps("send after a cancel", Status::Timeout, &|| send(&client, 1).unwrap_err());
+    server.write_all(&data(1)[20..]).unwrap();
+    server.write_all(&data_of(0..1000)).unwrap();
+    sleeps("send with a full inbox", Status::Timeout, &|| send(&client, 1).unwrap_err());
+    drop((server, _listener));
+    client.clear_buffer().unwrap();
+    sleeps("send with nobody there", Status::Timeout, &|| send(&client, 1).unwrap_err());
+    client.clear_buffer().unwrap();
+    sleeps("recv with nobody there", Status::Timeout, &|| failure(&client, time));
 }
 
 static HANDLED: AtomicBool = AtomicBool::new(false);
@@ -1095,9 +1126,7 @@ fn a_signal_handler_interrupts_the_calls_that_wait() {
     assert!(HANDLED.load(Ordering::SeqCst));
     let waiting = || {
         (0..).find_map(|_| {
-            client
-                .send_data(MessageType::Data, &json!({"t": "x".repeat(9000)}))
-                .err()
+            client.send_data(MessageType::Data, &json!({"t": "x".repeat(9000)})).err()
         })
     };
     assert_eq!(interrupt(waiting).unwrap().status(), Status::Interrupted);
@@ -1111,10 +1140,7 @@ fn the_iterator_yields_messages_until_closed() {
     let (client, mut server, _listener) = place.connected(&[("auto_reconnect", "false")]);
     server.write_all(&data_of(0..5)).unwrap();
     drop(server);
-    let numbers: Vec<_> = client
-        .messages()
-        .map(|message| number(&message.unwrap()))
-        .collect();
+    let numbers: Vec<_> = client.messages().map(|message| number(&message.unwrap())).collect();
     assert_eq!(numbers, [0, 1, 2, 3, 4]);
 }
 
@@ -1125,10 +1151,7 @@ fn the_descriptor_is_readable_exactly_while_recv_has_something_to_do() {
     let place = Place::new();
     let (client, mut server, listener) = place.connected(&[]);
     let fd = client.fd().unwrap();
-    assert!(
-        !is_readable(fd, A_WHILE),
-        "connected, and nothing has arrived"
-    );
+    assert!(!is_readable(fd, A_WHILE), "connected, and nothing has arrived");
     server.write_all(&data_of(0..3)).unwrap();
     for n in 0..3 {
         // Level-triggered, though the first recv read all of it.
@@ -1218,9 +1241,7 @@ fn the_buffer_can_be_counted_and_cleared() {
     let (client, mut server, _listener) = place.connected(&[]);
     assert_eq!(client.buffer_size(), 0);
     let begun = data(9);
-    server
-        .write_all(&[data_of(0..3), malformed(), data(3), begun[..5].to_vec()].concat())
-        .unwrap();
+    server.write_all(&[data_of(0..3), malformed(), data(3), begun[..5].to_vec()].concat()).unwrap();
     assert_eq!(client.buffer_size(), 4);
     assert_eq!(recv(&client), 0);
     assert_eq!(client.buffer_size(), 3);
@@ -1230,7 +1251,81 @@ fn the_buffer_can_be_counted_and_cleared() {
     assert_eq!(recv(&client), 9);
 }
 
-// Forks
+// Loggers and forks
+
+/// Calls back into the library, as a program's logger may.
+struct Logger;
+
+static LOGGED: std::sync::Mutex<Option<(Arc<Client>, Vec<String>)>> = std::sync::Mutex::new(None);
+
+impl log::Log for Logger {
+    fn enabled(&self, _: &log::Metadata) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record) {
+        let mut logged = LOGGED.lock().unwrap();
+        if let Some((client, records)) = &mut *logged
+            && record.args().to_string().contains("logged-event")
+        {
+            client.is_connected();
+            records.push(record.args().to_string());
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+#[test]
+fn a_logger_may_call_back() {
+    log::set_logger(&Logger).unwrap();
+    log::set_max_level(log::LevelFilter::Trace);
+    let place = Place::new();
+    let listener = UnixListener::bind(place.directory.path().join("logged-event.sock")).unwrap();
+    let options = place.options(&[]);
+    let client = Arc::new(Client::new(Transport::Unix, "logged-event", &options).unwrap());
+    client.connect().unwrap();
+    drop(listener.accept().unwrap());
+    *LOGGED.lock().unwrap() = Some((client.clone(), Vec::new()));
+    assert_eq!(failure(&client, Some(A_WHILE)), Status::Timeout);
+    let (_, records) = LOGGED.lock().unwrap().take().unwrap();
+    assert!(records.iter().any(|text| text.contains("is over")), "{records:?}");
+}
+
+fn open_sockets() -> usize {
+    let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let links = descriptors.flat_map(|entry| std::fs::read_link(entry.path()));
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[test]
+fn a_child_closes_what_a_thread_of_its_parent_sleeps_on() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    let client = std::mem::ManuallyDrop::new(Arc::new(client));
+    let sleeper = Arc::clone(&client);
+    let receiver = thread::spawn(move || recv(&sleeper));
+    thread::sleep(A_WHILE);
+    // SAFETY: the child runs on with this thread alone, looks at its descriptors and ends.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let before = open_sockets();
+        let client = std::mem::ManuallyDrop::into_inner(client);
+        // SAFETY: the thread that has the other one does not exist here.
+        unsafe { Arc::decrement_strong_count(Arc::as_ptr(&client)) };
+        drop(client);
+        let closed = before - open_sockets();
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(closed as i32) };
+    }
+    let mut status = 0;
+    // SAFETY: waits for the child that was just made.
+    unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!(libc::WEXITSTATUS(status), 1, "one socket is closed in the child");
+    server.write_all(&data(1)).unwrap();
+    assert_eq!(receiver.join().unwrap(), 1);
+    drop(std::mem::ManuallyDrop::into_inner(client));
+}
 
 #[test]
 fn a_forked_child_cannot_use_the_client_and_does_it_no_harm() {

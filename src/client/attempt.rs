@@ -88,9 +88,7 @@ impl Attempt {
                         self.stage = Stage::Pending { socket, address };
                     }
                     Ok(transport::Attempt::Busy) => {
-                        self.stage = Stage::Busy {
-                            again: now.after(self.pause),
-                        };
+                        self.stage = Stage::Busy { again: now.after(self.pause) };
                         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
                         return self.wait(now);
                     }

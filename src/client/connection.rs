@@ -194,8 +194,7 @@ impl Connection {
         if settings.frame_timeout.is_zero() {
             return None;
         }
-        self.incomplete_since
-            .map(|since| since.after(settings.frame_timeout))
+        self.incomplete_since.map(|since| since.after(settings.frame_timeout))
     }
 
     /// Judges the frame at the head, once what has arrived of it was read.
@@ -241,10 +240,7 @@ impl Connection {
     }
 
     fn refusal(&self, message: &Message) -> Error {
-        let said = message
-            .get("/message")
-            .and_then(|text| text.as_str())
-            .unwrap_or("");
+        let said = message.get("/message").and_then(|text| text.as_str()).unwrap_or("");
         let limit = message.get("/limit").and_then(|limit| limit.as_u64());
         let limit = limit.map(|limit| format!(" ({limit})")).unwrap_or_default();
         let address = &self.address;

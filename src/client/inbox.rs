@@ -88,8 +88,7 @@ impl Inbox {
 
     /// Forgets the messages; the ends stay.
     pub fn clear_messages(&mut self) {
-        self.queue
-            .retain(|arrived| matches!(arrived, Arrived::End(_)));
+        self.queue.retain(|arrived| matches!(arrived, Arrived::End(_)));
         self.bytes = 0;
     }
 
@@ -99,10 +98,6 @@ impl Inbox {
             Arrived::Message(_) => true,
             Arrived::End(end) => keep(end.status()),
         });
-        self.ends = self
-            .queue
-            .iter()
-            .filter(|arrived| matches!(arrived, Arrived::End(_)))
-            .count();
+        self.ends = self.queue.iter().filter(|arrived| matches!(arrived, Arrived::End(_))).count();
     }
 }

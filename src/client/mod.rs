@@ -34,7 +34,10 @@ use crate::transport::{Peer, Transport};
 use crate::wire::envelope::{self, LONGEST_BODY};
 use crate::wire::frame::HEADER;
 use crate::wire::json;
-use crate::{Error, Message, MessageType, Options, Payload, Result, Status, validate_event_name};
+use crate::{
+    ClientBuilder, Error, Message, MessageType, Options, Payload, Result, Status,
+    validate_event_name,
+};
 
 use inbox::Arrived;
 use outbox::Outgoing;
@@ -100,10 +103,9 @@ impl ClientStats {
 /// disconnects.
 ///
 /// ```no_run
-/// use dotsock::{Client, Options, Transport};
+/// use dotsock::Client;
 ///
-/// let client = Client::new(Transport::Unix, "my_event", &Options::new()?)?;
-/// client.connect()?;
+/// let client = Client::builder("my_event").connect()?;
 /// for message in client.messages() {
 ///     println!("{}", message?.data_json()?);
 /// }
@@ -120,6 +122,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Begins a client of this event; see [`ClientBuilder`].
+    pub fn builder(event_name: &str) -> ClientBuilder {
+        ClientBuilder::new(event_name)
+    }
+
     /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
     /// a port to the address that the server published in `socket_dir`.
     ///
@@ -127,23 +134,13 @@ impl Client {
     pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Client> {
         validate_event_name(event_name)?;
         let process = Process::current().map_err(|error| {
-            Error::os(
-                Status::Io,
-                "No memory page to tell forked children by",
-                &error,
-            )
+            Error::os(Status::Io, "No memory page to tell forked children by", &error)
         })?;
         let event_name: Arc<str> = event_name.into();
         let settings = Arc::new(options.settings()?);
         let state = State::new(transport, event_name.clone(), settings.clone());
         let state = Arc::new(Mutex::new(state));
-        Ok(Client {
-            event_name,
-            settings,
-            process,
-            wake: Wake::default(),
-            state,
-        })
+        Ok(Client { event_name, settings, process, wake: Wake::default(), state })
     }
 
     /// From now on connects by itself, without blocking and without an attempt in this call: for a
@@ -290,11 +287,7 @@ impl Client {
         let polls = timeout == Some(Duration::ZERO);
         let mut deadline = None;
         // Reading before waiting would cost a call for nothing, where waiting is allowed.
-        let mut woken = if polls {
-            Readiness::Ready
-        } else {
-            Readiness::TimedOut
-        };
+        let mut woken = if polls { Readiness::Ready } else { Readiness::TimedOut };
         loop {
             if !polls && state.sleepers.take_cancel(&self.wake) {
                 return Err(cancelled());
@@ -378,13 +371,7 @@ impl Client {
             })?;
         }
         let mut state = self.lock()?;
-        self.transmit(
-            &mut state,
-            Some(&Outgoing {
-                head: frame,
-                payload: &[],
-            }),
-        )
+        self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
     }
 
     /// Sends a payload that is MessagePack: one map with string keys; empty is the empty map.
@@ -430,13 +417,7 @@ impl Client {
             head.extend_from_slice(data);
             &[]
         };
-        let result = self.transmit(
-            &mut state,
-            Some(&Outgoing {
-                head: &head,
-                payload,
-            }),
-        );
+        let result = self.transmit(&mut state, Some(&Outgoing { head: &head, payload }));
         state.scratch = head;
         result
     }
@@ -584,8 +565,7 @@ impl Client {
 
     /// The server's path, or its numeric `host:port`; empty while not connected.
     pub fn address(&self) -> String {
-        self.with_connection(|connection| connection.address.clone())
-            .unwrap_or_default()
+        self.with_connection(|connection| connection.address.clone()).unwrap_or_default()
     }
 
     /// The user that the server runs as; `None` for TCP and while not connected.
@@ -682,17 +662,11 @@ fn nothing_in_time() -> Error {
 }
 
 fn cancelled() -> Error {
-    Error::new(
-        Status::Cancelled,
-        "The wait was ended by cancel: call again to go on",
-    )
+    Error::new(Status::Cancelled, "The wait was ended by cancel: call again to go on")
 }
 
 fn interrupted() -> Error {
-    Error::new(
-        Status::Interrupted,
-        "A signal handler ran during the wait: call again to go on",
-    )
+    Error::new(Status::Interrupted, "A signal handler ran during the wait: call again to go on")
 }
 
 fn forked() -> Error {

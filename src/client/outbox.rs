@@ -26,10 +26,7 @@ impl Outgoing<'_> {
         if self.payload.is_empty() {
             return sys::send(socket, &[IoSlice::new(self.head)]);
         }
-        sys::send(
-            socket,
-            &[IoSlice::new(self.head), IoSlice::new(self.payload)],
-        )
+        sys::send(socket, &[IoSlice::new(self.head), IoSlice::new(self.payload)])
     }
 }
 
@@ -90,9 +87,7 @@ impl Outbox {
 
     fn append(&mut self, head: &[u8], payload: &[u8]) -> Result<()> {
         let size = head.len() + payload.len();
-        self.bytes
-            .try_reserve(size)
-            .map_err(|_| Error::no_memory(size))?;
+        self.bytes.try_reserve(size).map_err(|_| Error::no_memory(size))?;
         self.bytes.extend_from_slice(head);
         self.bytes.extend_from_slice(payload);
         Ok(())
@@ -103,10 +98,7 @@ impl Outbox {
         let result = sys::send(socket, &[IoSlice::new(&self.bytes[self.sent..])]);
         self.stuck = result.is_err();
         let bytes = result?;
-        Ok(Written {
-            bytes,
-            messages: self.advance(bytes),
-        })
+        Ok(Written { bytes, messages: self.advance(bytes) })
     }
 
     /// `count` bytes have left; returns how many messages began with them.
@@ -143,9 +135,7 @@ impl Outbox {
 
 /// The length of the body of the frame that starts here. We made the frame: it is whole.
 fn body_len(frame: &[u8]) -> usize {
-    frame
-        .first_chunk::<HEADER>()
-        .map_or(0, |header| u32::from_be_bytes(*header) as usize)
+    frame.first_chunk::<HEADER>().map_or(0, |header| u32::from_be_bytes(*header) as usize)
 }
 
 #[cfg(test)]
@@ -161,12 +151,7 @@ mod tests {
     fn outbox(bodies: &[usize]) -> Outbox {
         let mut outbox = Outbox::default();
         for &body in bodies {
-            outbox
-                .push(&Outgoing {
-                    head: &frame(body),
-                    payload: &[],
-                })
-                .unwrap();
+            outbox.push(&Outgoing { head: &frame(body), payload: &[] }).unwrap();
         }
         outbox
     }
@@ -202,12 +187,7 @@ mod tests {
             outbox.push_rest(&Outgoing { head, payload }, sent).unwrap();
             assert_eq!(outbox.bytes, whole[sent..]);
             assert!(outbox.has_begun());
-            outbox
-                .push(&Outgoing {
-                    head: &whole,
-                    payload: &[],
-                })
-                .unwrap();
+            outbox.push(&Outgoing { head: &whole, payload: &[] }).unwrap();
             outbox.forget_begun();
             assert_eq!(outbox.bytes, whole);
         }

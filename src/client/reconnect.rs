@@ -163,11 +163,7 @@ mod tests {
     fn a_connection_that_did_not_is_one_more_failure_unless_it_is_the_first() {
         let (mut backoff, now) = backoff(0);
         backoff.lost(now, false);
-        assert_eq!(
-            backoff.due(),
-            Some(now),
-            "what the program connected itself"
-        );
+        assert_eq!(backoff.due(), Some(now), "what the program connected itself");
         backoff.begun();
         backoff.lost(now, false);
         assert!(backoff.due().unwrap().since(now) >= Duration::from_millis(80));

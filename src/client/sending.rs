@@ -114,19 +114,24 @@ impl State {
         let Some(frame) = frame else {
             return self.write_outbox();
         };
-        if self.corked && self.outbox.len() + frame.len() <= CORK_SIZE {
+        if self.fits_under_cork(frame) {
             self.outbox.push(frame)?;
             return Ok(Outcome::Done);
         }
         match self.write_outbox()? {
+            Outcome::Lost => return Ok(Outcome::Lost),
+            _ if self.fits_under_cork(frame) => {
+                self.outbox.push(frame)?;
+                return Ok(Outcome::Done);
+            }
+            Outcome::Full => return Ok(Outcome::Full),
             Outcome::Done => {}
-            outcome => return Ok(outcome),
-        }
-        if self.corked && frame.len() <= CORK_SIZE {
-            self.outbox.push(frame)?;
-            return Ok(Outcome::Done);
         }
         self.write_frame(frame)
+    }
+
+    fn fits_under_cork(&self, frame: &Outgoing) -> bool {
+        self.corked && self.outbox.len() + frame.len() <= CORK_SIZE
     }
 
     /// Writes a frame straight from where it is; the outbox is empty.
@@ -171,11 +176,9 @@ impl State {
     fn not_written(&mut self, error: io::Error) -> Result<Outcome> {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Ok(Outcome::Full),
-            Some(libc::ENOBUFS | libc::ENOMEM) => Err(Error::os(
-                Status::NoMemory,
-                "The system has no memory to send with",
-                &error,
-            )),
+            Some(libc::ENOBUFS | libc::ENOMEM) => {
+                Err(Error::os(Status::NoMemory, "The system has no memory to send with", &error))
+            }
             _ => {
                 self.lose(error.to_string())?;
                 Ok(Outcome::Lost)

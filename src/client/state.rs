@@ -164,10 +164,7 @@ impl State {
 
     /// How the attempt of this number, or a later one, has failed.
     pub fn failure_since(&self, number: u64) -> Option<Error> {
-        self.failed
-            .as_ref()
-            .filter(|(failed, _)| *failed >= number)
-            .map(|(_, error)| error.clone())
+        self.failed.as_ref().filter(|(failed, _)| *failed >= number).map(|(_, error)| error.clone())
     }
 
     /// Ends the attempt of this number, if it is still in progress.
@@ -233,10 +230,7 @@ impl State {
         self.was_connected = true;
         self.failure_reported = false;
         self.notes.add(Level::Debug, LOG, || {
-            format!(
-                "Connected to event '{}' at {}",
-                self.event_name, connected.address
-            )
+            format!("Connected to event '{}' at {}", self.event_name, connected.address)
         });
         let crowded = self.inbox.bytes() >= self.settings.client_queue_size;
         self.link = Link::Up(Connection::new(connected, crowded));
@@ -261,9 +255,7 @@ impl State {
             self.failure_reported = true;
             self.inbox.push_end(error.clone());
         } else {
-            self.notes.add(Level::Debug, LOG, || {
-                format!("Connecting again failed: {error}")
-            });
+            self.notes.add(Level::Debug, LOG, || format!("Connecting again failed: {error}"));
         }
         self.give_up_if_used_up(&error.to_string());
     }
@@ -391,10 +383,7 @@ impl State {
         let _ = self.decode_all();
         self.closed = Error::new(
             Status::Closed,
-            format!(
-                "Disconnected from event '{}': connect to go on",
-                self.event_name
-            ),
+            format!("Disconnected from event '{}': connect to go on", self.event_name),
         );
         if had_hope {
             self.inbox.push_end(self.closed.clone());
@@ -453,8 +442,6 @@ impl State {
 
     /// How long a call may wait for room, or for a connection to send on.
     pub fn send_timeout(&self) -> Duration {
-        self.settings
-            .send_timeout
-            .unwrap_or(self.settings.default_timeout)
+        self.settings.send_timeout.unwrap_or(self.settings.default_timeout)
     }
 }

@@ -140,26 +140,12 @@ impl State {
             Link::Connecting(attempt) => {
                 let socket = attempt.socket().map(|socket| socket.try_clone_to_owned());
                 let socket = socket.transpose().map_err(|error| {
-                    Error::os(
-                        Status::Io,
-                        "No descriptor to wait with could be made",
-                        &error,
-                    )
+                    Error::os(Status::Io, "No descriptor to wait with could be made", &error)
                 })?;
                 let socket = socket.map(Socket::Pending);
-                Plan {
-                    socket,
-                    read: false,
-                    write: true,
-                    until: self.due(),
-                }
+                Plan { socket, read: false, write: true, until: self.due() }
             }
-            Link::Down => Plan {
-                socket: None,
-                read: false,
-                write: false,
-                until: self.due(),
-            },
+            Link::Down => Plan { socket: None, read: false, write: false, until: self.due() },
         })
     }
 }

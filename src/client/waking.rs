@@ -20,11 +20,7 @@ impl Wake {
     pub fn event(&self) -> Result<&EventFd> {
         self.event.get_or_try_init(|| {
             let event = EventFd::new().map_err(|error| {
-                Error::os(
-                    Status::Io,
-                    "No descriptor to wait with could be made",
-                    &error,
-                )
+                Error::os(Status::Io, "No descriptor to wait with could be made", &error)
             })?;
             // Pairs with the fence in `cancel`: it sees the event, or we see its call.
             fence(Ordering::SeqCst);
@@ -87,10 +83,7 @@ impl Sleepers {
     pub fn lie_down(&mut self, receives: bool) -> Bed {
         self.asleep += 1;
         self.receivers += usize::from(receives);
-        Bed {
-            news: self.news,
-            receives,
-        }
+        Bed { news: self.news, receives }
     }
 
     pub fn get_up(&mut self, bed: Bed, wake: &Wake) {

@@ -33,14 +33,7 @@ impl Watch {
         let timer = TimerFd::new()?;
         epoll.add(ready.as_fd(), Interest::READ, 0)?;
         epoll.add(timer.as_fd(), Interest::READ, 0)?;
-        Ok(Watch {
-            epoll,
-            ready,
-            is_ready: false,
-            timer,
-            armed: None,
-            socket: None,
-        })
+        Ok(Watch { epoll, ready, is_ready: false, timer, armed: None, socket: None })
     }
 
     pub fn fd(&self) -> RawFd {

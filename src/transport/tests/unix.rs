@@ -256,9 +256,9 @@ fn listening_ends_also_where_a_forked_child_holds_the_socket() {
     let mut listener = bind(Transport::Unix, &settings).unwrap();
     let childs = listener.socket().try_clone_to_owned().unwrap();
     let waiting = connect(Transport::Unix, "e", &settings).unwrap();
-    assert!(!sys::has_ended(waiting.socket.as_fd()));
+    assert!(!sys::peer_has_left(waiting.socket.as_fd()));
     listener.withdraw();
-    assert!(sys::has_ended(waiting.socket.as_fd()));
+    assert!(sys::peer_has_left(waiting.socket.as_fd()));
     listener.release();
     stop(bind(Transport::Unix, &settings).unwrap());
     drop(childs);
