@@ -35,7 +35,10 @@ use crate::settings::Settings;
 use crate::sys::{self, Monotonic, Process, Readiness};
 use crate::transport::{Peer, Transport};
 use crate::wire::{envelope, json};
-use crate::{Error, Message, MessageType, Options, Payload, Result, Status, validate_event_name};
+use crate::{
+    ClientBuilder, Error, Message, MessageType, Options, Payload, Result, Status,
+    validate_event_name,
+};
 
 use driving::{cancelled, forked, interrupted, nothing_in_time, taken};
 use outbox::Outgoing;
@@ -60,10 +63,9 @@ const LARGE_PAYLOAD: usize = 16 * 1024;
 /// disconnects.
 ///
 /// ```no_run
-/// use dotsock::{Client, Options, Transport};
+/// use dotsock::Client;
 ///
-/// let client = Client::new(Transport::Unix, "my_event", &Options::new()?)?;
-/// client.connect()?;
+/// let client = Client::builder("my_event").connect()?;
 /// for message in client.messages() {
 ///     println!("{}", message?.data_json()?);
 /// }
@@ -80,6 +82,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Begins a client of this event; see [`ClientBuilder`].
+    pub fn builder(event_name: &str) -> ClientBuilder {
+        ClientBuilder::new(event_name)
+    }
+
     /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
     /// a port to the address that the server published in `socket_dir`.
     ///

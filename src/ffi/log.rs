@@ -20,14 +20,14 @@ use crate::{Error, Result, Status, deferred, sys};
 
 /// A log function. `target` says which part of the library speaks ("dotsock::server"), `text` is
 /// one sentence; both are valid during the call.
-pub type sock_log_fn = Option<LogFunction>;
-
-type LogFunction = unsafe extern "C" fn(
-    ctx: *mut c_void,
-    level: c_int,
-    target: *const c_char,
-    text: *const c_char,
-);
+pub type sock_log_fn = Option<
+    unsafe extern "C" fn(
+        ctx: *mut c_void,
+        level: c_int,
+        target: *const c_char,
+        text: *const c_char,
+    ),
+>;
 
 /// Logs to a function from now on, records up to `level`; NULL or level 0 ends it.
 ///
@@ -49,9 +49,9 @@ pub unsafe extern "C" fn sock_set_log(
         if log.is_some() {
             install()?;
         }
-        let context = Context::new(ctx, drop);
-        let to = log.map(|function| To::Function { function, context });
-        replace(to.map(|to| Sink { level, to }));
+        // What cannot be called is as good as none, and its context is dropped at once.
+        let sink = Sink { level, to: To::Function { log, context: Context::new(ctx, drop) } };
+        replace(Some(sink).filter(|_| log.is_some()));
         Ok(())
     })
 }
@@ -99,7 +99,7 @@ struct Sink {
 }
 
 enum To {
-    Function { function: LogFunction, context: Context },
+    Function { log: sock_log_fn, context: Context },
     Descriptor(c_int),
 }
 
@@ -165,13 +165,14 @@ impl To {
     fn write(&self, record: &Record) {
         let text = record.args().to_string();
         match self {
-            To::Function { function, context } => {
+            To::Function { log, context } => {
+                let Some(log) = log else { return };
                 let (target, text) = (c_text(record.target()), c_text(&text));
                 let level = record.level() as c_int;
                 // SAFETY: the header asks for a function of this type that takes this context;
                 // the texts are valid during the call.
                 foreign(|| unsafe {
-                    function(context.pointer(), level, target.as_ptr(), text.as_ptr());
+                    log(context.pointer(), level, target.as_ptr(), text.as_ptr());
                 });
             }
             To::Descriptor(fd) => sys::write_once(*fd, line(record, &text).as_bytes()),

@@ -24,9 +24,10 @@ use super::payload::{encoded, sock_payload};
 use crate::message::Inner;
 use crate::{Message, Result};
 
-/// A message. Behind the pointer is what all references to it share.
+/// A message.
 pub struct sock_message {
-    _inner: Inner,
+    // What C holds is a pointer to the `Inner` of an Arc.
+    _private: (),
 }
 
 /// The message of a call, which keeps no reference of its own.

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 
 use super::arguments::{bytes, required, text};
 use super::guard;
-use crate::{Error, Payload, Result};
+use crate::{Payload, Result};
 
 /// A payload under construction.
 pub struct sock_payload(Mutex<Payload>);
@@ -32,12 +32,7 @@ pub struct sock_payload(Mutex<Payload>);
 /// `payload` is NULL or points to a live payload.
 pub(super) unsafe fn encoded(payload: *const sock_payload) -> Result<Vec<u8>> {
     // SAFETY: the caller's promise.
-    let payload = unsafe { required(payload, "payload") }?.0.lock();
-    let mut copy = Vec::new();
-    let size = payload.as_msgpack().len();
-    copy.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
-    copy.extend_from_slice(payload.as_msgpack());
-    Ok(copy)
+    unsafe { required(payload, "payload") }?.0.lock().to_msgpack()
 }
 
 /// Checks the arguments that all setters share, and sets.

@@ -35,7 +35,7 @@ use serde::Serialize;
 
 use crate::transport::{Peer, Transport};
 use crate::wire::json;
-use crate::{Error, Message, MessageType, Options, Payload, Result, Status};
+use crate::{Error, Message, MessageType, Options, Payload, Result, ServerBuilder, Status};
 use delivery::Outgoing;
 use engine::Happened;
 use recipient::Recipient;
@@ -174,13 +174,14 @@ pub(crate) struct Hooks {
 /// [`next`](Server::next) and [`fd`](Server::fd) for programs with an event loop of their own.
 ///
 /// ```
-/// use dotsock::{MessageType, Options, Server, Transport};
+/// use dotsock::{MessageType, Server};
+///
 /// # let directory = tempfile::tempdir()?;
-/// let mut options = Options::new()?;
-/// # options.set("socket_dir", directory.path().to_str())?;
-/// let server = Server::new(Transport::Unix, "my_event", &options)?;
-/// server.on_client_connected(|_, client| println!("{client} is here"))?;
-/// server.start()?;
+/// # let directory = directory.path().to_str().unwrap();
+/// let server = Server::builder("my_event")
+/// #   .option("socket_dir", directory)
+///     .on_client_connected(|_, client| println!("{client} is here"))
+///     .start()?;
 /// server.broadcast(MessageType::Data, &serde_json::json!({"progress": 50}))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -198,6 +199,11 @@ impl Server {
     pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Server> {
         let shared = Shared::new(transport, event_name, options.settings()?)?;
         Ok(Server { shared: Arc::new(shared), owned: true })
+    }
+
+    /// Begins a server of this event; see [`ServerBuilder`].
+    pub fn builder(event_name: &str) -> ServerBuilder {
+        ServerBuilder::new(event_name)
     }
 
     fn borrowed(shared: Arc<Shared>) -> Server {

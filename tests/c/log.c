@@ -1,0 +1,202 @@
+/* Logging: levels, context, what a log function may do. A warning is provoked by an unknown key in
+ * the environment, which every sock_options_new() reads. */
+#include "peer.h"
+
+struct lines {
+    pthread_mutex_t lock;
+    int count, drops, last_level;
+    char text[16384];
+};
+
+static void keep(void *ctx, int level, const char *target, const char *text)
+{
+    struct lines *lines = ctx;
+    CHECK(target && target[0] && text && text[0]);
+    pthread_mutex_lock(&lines->lock);
+    lines->count++;
+    lines->last_level = level;
+    size_t used = strlen(lines->text);
+    snprintf(lines->text + used, sizeof lines->text - used, "%s\n", text);
+    pthread_mutex_unlock(&lines->lock);
+}
+
+static void dropped(void *ctx) { ((struct lines *)ctx)->drops++; }
+
+static int has(struct lines *lines, const char *part)
+{
+    pthread_mutex_lock(&lines->lock);
+    int found = strstr(lines->text, part) != NULL;
+    pthread_mutex_unlock(&lines->lock);
+    return found;
+}
+
+static void provoke_warning(void)
+{
+    setenv("DOTSOCK_RETAIN_LST", "true", 1);
+    sock_options *options = sock_options_new();
+    CHECK(options);
+    sock_options_free(options);
+}
+
+TEST(silent_until_asked_and_by_level)
+{
+    struct lines lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    provoke_warning();
+    CHECK_OK(sock_set_log(1, keep, &lines, dropped)); /* errors alone */
+    provoke_warning();
+    CHECK_INT(lines.count, 0);
+    CHECK_OK(sock_set_log(2, keep, &lines, dropped));
+    provoke_warning();
+    CHECK_INT(lines.count, 1);
+    CHECK_INT(lines.last_level, 2);
+    CHECK_OK(sock_set_log(0, keep, &lines, dropped));
+    provoke_warning();
+    CHECK_INT(lines.count, 1);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+}
+
+TEST(other_levels_are_refused_and_nothing_is_taken)
+{
+    struct lines lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    CHECK_STATUS(sock_set_log(6, keep, &lines, dropped), DOTSOCK_E_INVALID);
+    CHECK_STATUS(sock_set_log(-1, keep, &lines, dropped), DOTSOCK_E_INVALID);
+    CHECK_INT(lines.drops, 0);
+    CHECK_STATUS(sock_set_log_fd(6, 2), DOTSOCK_E_INVALID);
+    CHECK_STATUS(sock_set_log_fd(2, -2), DOTSOCK_E_INVALID);
+}
+
+TEST(the_earlier_context_is_dropped_once)
+{
+    struct lines first = {.lock = PTHREAD_MUTEX_INITIALIZER}, second = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    CHECK_OK(sock_set_log(5, keep, &first, dropped));
+    CHECK_OK(sock_set_log(5, keep, &second, dropped));
+    CHECK_INT(first.drops, 1);
+    provoke_warning();
+    CHECK_INT(first.count, 0);
+    CHECK(second.count > 0);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+    CHECK_INT(first.drops, 1);
+    CHECK_INT(second.drops, 1);
+}
+
+/* Lines that have arrived in a pipe. */
+static const char *piped(int fd)
+{
+    static char text[8192];
+    ssize_t size = readable(fd) ? read(fd, text, sizeof text - 1) : 0;
+    CHECK(size >= 0);
+    text[size] = 0;
+    return text;
+}
+
+TEST(a_descriptor_instead_of_a_function)
+{
+    int ends[2];
+    struct lines lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    CHECK(pipe(ends) == 0);
+    CHECK_OK(sock_set_log(2, keep, &lines, dropped));
+    CHECK_OK(sock_set_log_fd(2, ends[1])); /* replaces the function */
+    CHECK_INT(lines.drops, 1);
+    provoke_warning();
+    const char *text = piped(ends[0]);
+    CHECK_CONTAINS(text, "RETAIN_LST");
+    CHECK(strchr(text, '\n') == text + strlen(text) - 1); /* one line a record */
+    CHECK_INT(lines.count, 0);
+    CHECK_OK(sock_set_log_fd(2, -1));
+    provoke_warning();
+    CHECK_STR(piped(ends[0]), "");
+    CHECK(fcntl(ends[1], F_GETFD) >= 0); /* it stays ours */
+}
+
+static void log_within(void *ctx, int level, const char *target, const char *text)
+{
+    (void)level, (void)target, (void)text;
+    CHECK(++*(int *)ctx < 100);
+    provoke_warning(); /* what a log function calls of the library does not log */
+    CHECK_STATUS(sock_validate_event_name(""), DOTSOCK_E_INVALID);
+}
+
+TEST(a_log_function_may_call_the_library)
+{
+    int calls = 0;
+    CHECK_OK(sock_set_log(2, log_within, &calls, NULL));
+    setenv("DOTSOCK_RETAIN_LST", "true", 1);
+    sock_options *options = sock_options_new();
+    CHECK(options);
+    CHECK_INT(calls, 1);
+    CHECK_INT(sock_last_status(), DOTSOCK_OK); /* its failing call is not the caller's */
+    sock_options_free(options);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+}
+
+TEST(what_concerns_a_peer_names_it)
+{
+    struct lines lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    CHECK_OK(sock_set_log(2, keep, &lines, NULL));
+    sock_server *server = start_server("e", NULL);
+    int peer = peer_connect("e");
+    peer_send(peer, "\0\0\0\1\xc0", 5); /* a frame that is no envelope */
+    WAIT_FOR(stat_of(server, "malformed") == 1);
+    char pid[32];
+    snprintf(pid, sizeof pid, "%d", (int)getpid());
+    WAIT_FOR(has(&lines, pid));
+    close(peer);
+    sock_server_free(server);
+
+    server = started(new_server(DOTSOCK_TCP, "e", NULL));
+    peer = peer_connect_tcp(sock_server_port(server));
+    peer_send(peer, "GET / HTTP/1.1\r\n\r\n", 18);
+    WAIT_FOR(has(&lines, "127.0.0.1"));
+    close(peer);
+    sock_server_free(server);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+}
+
+struct stopper {
+    pthread_mutex_t lock;
+    sock_server *server;
+    int called;
+};
+
+static void stop_and_free(void *ctx, int level, const char *target, const char *text)
+{
+    (void)target, (void)text;
+    struct stopper *stopper = ctx;
+    pthread_mutex_lock(&stopper->lock);
+    sock_server *server = level <= 2 ? stopper->server : NULL;
+    if (server) {
+        stopper->server = NULL;
+        stopper->called = 1;
+    }
+    pthread_mutex_unlock(&stopper->lock);
+    if (server) { /* both are deferred until the call that logged is over */
+        CHECK_OK(sock_server_stop(server));
+        sock_server_free(server);
+    }
+}
+
+static int drops;
+static void count_drop(void *ctx)
+{
+    (void)ctx;
+    __atomic_add_fetch(&drops, 1, __ATOMIC_SEQ_CST);
+}
+
+TEST(a_log_function_may_free_the_server_that_logs)
+{
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_on_client_connected(server, NULL, NULL, NULL));
+    struct record record = RECORD;
+    CHECK_OK(sock_server_on_message_received(server, record_message, &record, count_drop));
+    CHECK_OK(sock_server_start(server));
+    struct stopper stopper = {.lock = PTHREAD_MUTEX_INITIALIZER, .server = server};
+    CHECK_OK(sock_set_log(2, stop_and_free, &stopper, NULL));
+    int peer = peer_connect("e");
+    peer_send(peer, "\0\0\0\1\xc0", 5);
+    PEER_EXPECT_END(peer);
+    WAIT_FOR(__atomic_load_n(&drops, __ATOMIC_SEQ_CST) == 1);
+    WAIT_FOR(access(check_path("sockets/e.lock"), F_OK) != 0);
+    CHECK(stopper.called);
+    close(peer);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+}
