@@ -1064,7 +1064,9 @@ fn a_cancel_that_is_pending_ends_a_send_that_comes_to_wait_and_stays() {
 fn cancel_ends_a_recv_that_waits_for_a_server() {
     let place = Place::new();
     let client = place.client(&[]);
-    client.open().unwrap();
+    client.cancel().unwrap();
+    assert_eq!(client.connect().unwrap_err().status(), Status::Cancelled);
+    assert!(client.fd().is_some(), "it was told to connect");
     thread::scope(|scope| {
         let receiver = scope.spawn(|| failure(&client, None));
         thread::sleep(A_WHILE);

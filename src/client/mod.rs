@@ -143,10 +143,14 @@ impl Client {
     /// its first message: `recv` or `send` then fails.
     pub fn connect(&self) -> Result<()> {
         let mut state = self.lock()?;
+        state.ever_told = true;
         if state.sleepers.take_cancel(&self.wake) {
+            // As good as an attempt that failed, unless there is a name to look up for the next.
+            if !state.target.needs_lookup() {
+                state.tell_to_connect();
+            }
             return Err(cancelled());
         }
-        state.ever_told = true;
         state.notice_departure()?;
         if let Link::Up(_) = state.link {
             state.told = true;
@@ -186,7 +190,7 @@ impl Client {
     }
 
     /// Whether there is a connection. Looks at the socket without blocking, so that a server that
-    /// has gone is noticed.
+    /// has gone is noticed, also while messages from it are still to be received.
     pub fn is_connected(&self) -> bool {
         use std::os::fd::AsFd;
         self.with_connection(|connection| !sys::peer_has_left(connection.socket.as_fd()))
