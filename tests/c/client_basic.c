@@ -229,7 +229,6 @@ TEST(a_send_that_has_to_wait)
     while ((status = client_send_padded(client, count, SIZE)) == DOTSOCK_OK)
         CHECK(++count < 1000);
     CHECK_INT(status, DOTSOCK_E_TIMEOUT); /* nothing of this one left */
-    CHECK_INT(client_stat_of(client, "messages_sent"), count);
     /* The others arrive whole; the rest of one that was cut goes before anything else. */
     int reading[3] = {peer, count + 1, 0};
     pthread_t reader = check_thread(read_numbers, reading);
