@@ -208,7 +208,10 @@ impl Engine {
         let notice = Notice {
             code: "send_denied",
             limit: None,
-            message: format!("Server '{}' does not accept messages from clients", shared.event_name),
+            message: format!(
+                "Server '{}' does not accept messages from clients",
+                shared.event_name
+            ),
         };
         let frame = delivery.common.notice(MessageType::Error, &notice);
         if let (Some(frame), Some(client)) = (frame, delivery.clients.get_mut(&id)) {

@@ -258,7 +258,9 @@ impl Recipient {
     fn expel(&mut self, id: u64, refused: u64, common: &mut Common) {
         let (peer, limit) = (self.peer, common.settings.client_queue_size);
         common.notes.add(Level::Warn, "dotsock::server", || {
-            format!("{peer} is disconnected: more than client_queue_size = {limit} bytes wait for it")
+            format!(
+                "{peer} is disconnected: more than client_queue_size = {limit} bytes wait for it"
+            )
         });
         self.count_dropped(refused, common);
         self.give_up(id, common);

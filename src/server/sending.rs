@@ -120,7 +120,10 @@ impl Shared {
         // A server on its own thread has no loop that a cancel would be kept for.
         let pending = mode != super::shared::Mode::Thread && self.cancel_is_pending();
         if pending || self.cancels() != cancels {
-            return Some(Error::new(Status::Cancelled, "A send that waited for room was cancelled"));
+            return Some(Error::new(
+                Status::Cancelled,
+                "A send that waited for room was cancelled",
+            ));
         }
         if interrupted {
             let text = "A send that waited for room was ended by a signal handler: send again";
@@ -154,7 +157,11 @@ impl Shared {
             drop(state);
             return Err(self.not_running());
         }
-        if on { state.delivery.cork() } else { state.delivery.uncork() }
+        if on {
+            state.delivery.cork()
+        } else {
+            state.delivery.uncork()
+        }
         Ok(())
     }
 }

@@ -26,9 +26,5 @@ pub(crate) use socket::{
 
 /// Turns the -1 of a system call into the error that `errno` names.
 fn check(result: libc::c_int) -> std::io::Result<libc::c_int> {
-    if result < 0 {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }
