@@ -125,6 +125,7 @@ impl Client {
             ));
         }
         state.target.check()?;
+        self.wake.event()?;
         state.ever_told = true;
         if let Link::Down = state.link {
             state.tell_to_connect();
@@ -165,6 +166,8 @@ impl Client {
             state.target = target;
         }
         state.tell_to_connect();
+        // Made here, so that a connected client can wait even when descriptors have run out since.
+        self.wake.event()?;
         let mut number = None;
         let result = self.drive_attempt(&mut state, &mut number);
         if result.is_err()
