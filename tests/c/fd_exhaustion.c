@@ -4,16 +4,17 @@
 
 /* Connects from another process, whose descriptors are its own: a byte in `go` for each connection;
  * each is closed when a message has come, and that is reported in `done`. */
-static pid_t start_visitor(int go, int done)
+static pid_t start_visitor(int go[2], int done)
 {
     pid_t pid = fork();
     if (pid == 0) {
         char byte;
-        while (read(go, &byte, 1) == 1) {
+        close(go[1]);
+        while (read(go[0], &byte, 1) == 1) {
             int peer = peer_connect("e");
-            CHECK(write(done, "c", 1) == 1);
+            CHECK(write(done[1], "c", 1) == 1);
             PEER_EXPECT(peer, "{\"n\":2}");
-            CHECK(write(done, "m", 1) == 1);
+            CHECK(write(done[1], "m", 1) == 1);
             close(peer);
         }
         exit(0);
@@ -41,12 +42,14 @@ TEST(the_server_goes_on_and_accepts_again)
 {
     int go[2], done[2], taken[256], count = 0;
     CHECK(pipe(go) == 0 && pipe(done) == 0);
-    pid_t visitor = start_visitor(go[0], done[1]);
+    pid_t visitor = start_visitor(go, done[1]);
     close(go[0]);
     close(done[1]);
     sock_server *server = start_server("e", NULL);
     sock_client *client = join("e", NULL);
     wait_clients(server, 1);
+    SEND(server, 0);
+    EXPECT_NUMBER(client, 0); /* it has all the descriptors that it needs */
 
     struct rlimit limit = {128, 128};
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);

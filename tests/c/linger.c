@@ -164,11 +164,11 @@ TEST(the_last_word_before_the_end_of_a_program)
     sock_server *server = start_server("e", NULL);
     sock_client *client = join("e", "auto_reconnect", "false", NULL);
     wait_clients(server, 1);
-    for (int n = 0; n < 1000; n++)
+    for (int n = 0; n < 100; n++)
         SEND(server, n);
     sock_server_free(server);
     sock_message *message = NULL;
-    for (int n = 0; n < 1000; n++)
+    for (int n = 0; n < 100; n++)
         EXPECT_NUMBER(client, n);
     CHECK_STATUS(sock_client_recv(client, check_patience(), &message), DOTSOCK_E_CLOSED);
     sock_client_free(client);

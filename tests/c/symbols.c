@@ -1,6 +1,7 @@
 /* A program that has functions of its own with names of ours: the library's inner calls stay its own.
  * The header's declarations are renamed here, so that the program can define them anew; the linker
  * makes these visible to the library all the same. */
+#define _GNU_SOURCE
 #define sock_send header_sock_send
 #define sock_send_data header_sock_send_data
 #define sock_message_ref header_sock_message_ref
