@@ -275,9 +275,8 @@ impl Recipient {
     /// Keeps what is known about this client in step with its outbox: `blocked` says that its
     /// socket has no room.
     pub fn settle(&mut self, id: u64, blocked: bool, common: &mut Common) {
-        let waits = !self.outbox.is_empty()
-            || !self.waiting.is_empty()
-            || common.backlog_of(id).is_some();
+        let waits =
+            !self.outbox.is_empty() || !self.waiting.is_empty() || common.backlog_of(id).is_some();
         let behind = !self.broken && waits;
         if behind != self.behind {
             self.behind = behind;
