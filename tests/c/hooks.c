@@ -298,7 +298,7 @@ TEST(a_slow_hook_loses_nothing)
     CHECK_OK(sock_server_on_message_received(server, wait_at_gate, &gate, NULL));
     CHECK_OK(sock_server_start(server));
     sock_client *client = join("e", NULL);
-    for (int n = 0; n < 100; n++) /* more than one read takes, less than a socket holds */
+    for (int n = 0; n < 100; n++)
         CHECK_OK(sock_client_send_json(client, DOTSOCK_DATA, numbered(n)));
     WAIT_FOR(inside(&gate));
     SEND(server, 7); /* sending goes on meanwhile, and arrives */
