@@ -15,10 +15,10 @@ use super::farewell::{Farewell, Next};
 use super::io::{Command, Io, token};
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
+use crate::Message;
 use crate::notes::Notes;
 use crate::sys::{EpollEvent, Interest, Monotonic};
 use crate::transport::{Listener, Peer};
-use crate::Message;
 
 /// Something that a user hears of.
 #[derive(Debug)]
@@ -86,9 +86,7 @@ impl Engine {
     /// Begins to accept clients.
     pub fn listen(&self) -> std::io::Result<()> {
         match &self.listener {
-            Some(listener) => {
-                self.io.epoll.add(listener.socket(), Interest::READ, token::LISTENER)
-            }
+            Some(listener) => self.io.epoll.add(listener.socket(), Interest::READ, token::LISTENER),
             None => Ok(()),
         }
     }

@@ -122,9 +122,9 @@ impl Shared {
         let watched = engine.listen().and_then(|()| match mode {
             Mode::Thread => io.epoll.add(io.cancel.as_fd(), Interest::READ, token::CANCEL),
             Mode::Run => Ok(()),
-            Mode::Open => self.outer(io).and_then(|outer| {
-                outer.add(io.epoll.as_fd(), Interest::READ, 0)
-            }),
+            Mode::Open => {
+                self.outer(io).and_then(|outer| outer.add(io.epoll.as_fd(), Interest::READ, 0))
+            }
         });
         if let Err(error) = watched {
             if let Some(mut listener) = engine.stop_listening() {

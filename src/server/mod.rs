@@ -246,7 +246,10 @@ impl Server {
         if state.phase != Phase::Idle {
             return Err(Error::new(
                 Status::State,
-                format!("Hooks of '{}' are set while it is not running: stop it first", self.event_name()),
+                format!(
+                    "Hooks of '{}' are set while it is not running: stop it first",
+                    self.event_name()
+                ),
             ));
         }
         Ok(change(&mut self.shared.hooks.lock()))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use log::Level;
 use serde::Serialize;
 
+use super::delivery::Write;
 use super::engine::Engine;
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
@@ -208,11 +209,14 @@ impl Engine {
         }
         let mut state = shared.lock_in_engine();
         let delivery = &mut state.delivery;
-        delivery.distribute(true);
+        delivery.distribute(Write::Now);
         let notice = Notice {
             code: "send_denied",
             limit: None,
-            message: format!("Server '{}' does not accept messages from clients", shared.event_name),
+            message: format!(
+                "Server '{}' does not accept messages from clients",
+                shared.event_name
+            ),
         };
         let frame = delivery.common.notice(MessageType::Error, &notice);
         if let (Some(frame), Some(client)) = (frame, delivery.clients.get_mut(&id)) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::delivery::Outgoing;
 use super::io::Command;
 use super::shared::{Phase, Shared, State, parse_client_id};
-use super::waiting::Wait;
+use super::waiting::{PACE, Pace, Unfinished, Wait};
 use crate::sys::{Monotonic, Readiness};
 use crate::wire::{envelope, frame};
 use crate::{Error, Result, Status};
@@ -24,7 +24,7 @@ impl Shared {
             drop(state);
             return Err(self.too_large(body));
         }
-        let wait = match client {
+        let unfinished = match client {
             None => state.delivery.broadcast(out)?,
             Some(client) => {
                 let id = parse_client_id(client).ok_or_else(|| self.no_client(client))?;
@@ -32,9 +32,25 @@ impl Shared {
             }
         };
         drop(state);
-        match wait {
+        match unfinished {
             None => Ok(()),
-            Some(wait) => self.wait_for_room(wait, client),
+            Some(Unfinished::Wait(wait)) => self.wait_for_room(wait, client),
+            Some(Unfinished::Pace(pace)) => {
+                self.keep_pace(pace);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits a moment for sockets that are full. The message is queued, whatever comes of it.
+    fn keep_pace(&self, mut pace: Pace) {
+        let deadline = Monotonic::now().after(PACE);
+        loop {
+            let slept = pace.sleep(deadline.remaining());
+            let over = !matches!(slept, Ok(Readiness::Ready)) || deadline.remaining().is_zero();
+            if !pace.advance(&mut self.lock().delivery, over) {
+                return;
+            }
         }
     }
 
@@ -104,7 +120,10 @@ impl Shared {
         // A server on its own thread has no loop that a cancel would be kept for.
         let pending = mode != super::shared::Mode::Thread && self.cancel_is_pending();
         if pending || self.cancels() != cancels {
-            return Some(Error::new(Status::Cancelled, "A send that waited for room was cancelled"));
+            return Some(Error::new(
+                Status::Cancelled,
+                "A send that waited for room was cancelled",
+            ));
         }
         if interrupted {
             let text = "A send that waited for room was ended by a signal handler: send again";
@@ -138,7 +157,11 @@ impl Shared {
             drop(state);
             return Err(self.not_running());
         }
-        if on { state.delivery.cork() } else { state.delivery.uncork() }
+        if on {
+            state.delivery.cork()
+        } else {
+            state.delivery.uncork()
+        }
         Ok(())
     }
 }

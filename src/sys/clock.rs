@@ -10,10 +10,26 @@ fn read(clock: libc::clockid_t) -> libc::timespec {
     time
 }
 
-/// Unix time as seconds and nanoseconds.
-pub(crate) fn wall_clock() -> (i64, u32) {
-    let time = read(libc::CLOCK_REALTIME);
-    (time.tv_sec, time.tv_nsec as u32)
+/// A moment of the wall clock, in Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WallClock {
+    pub second: i64,
+    pub nanosecond: u32,
+}
+
+impl WallClock {
+    pub fn now() -> WallClock {
+        let time = read(libc::CLOCK_REALTIME);
+        WallClock { second: time.tv_sec, nanosecond: time.tv_nsec as u32 }
+    }
+
+    /// How long it is from `earlier` until this moment; nothing if the clock was set back.
+    pub fn since(self, earlier: WallClock) -> Duration {
+        let nanoseconds = |moment: WallClock| {
+            moment.second.wrapping_mul(1_000_000_000) + i64::from(moment.nanosecond)
+        };
+        Duration::from_nanos((nanoseconds(self) - nanoseconds(earlier)).max(0) as u64)
+    }
 }
 
 /// A moment of the monotonic clock, in nanoseconds since boot.

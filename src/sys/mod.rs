@@ -11,7 +11,7 @@ mod process;
 mod signal_fd;
 mod socket;
 
-pub(crate) use clock::{Monotonic, wall_clock};
+pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
 pub(crate) use log_descriptor::{check_open, write_once};
@@ -26,9 +26,5 @@ pub(crate) use socket::{
 
 /// Turns the -1 of a system call into the error that `errno` names.
 fn check(result: libc::c_int) -> std::io::Result<libc::c_int> {
-    if result < 0 {
-        Err(std::io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
 }

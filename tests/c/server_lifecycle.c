@@ -161,9 +161,9 @@ TEST(of_many_that_start_at_once_one_wins)
 TEST(a_path_that_is_too_long)
 {
     char directory[300];
-    snprintf(directory, sizeof directory, "%s/", check_dir);
-    memset(directory + strlen(directory), 'd', 150);
-    directory[200] = 0;
+    int used = snprintf(directory, sizeof directory, "%s/", check_dir);
+    memset(directory + used, 'd', 100);
+    directory[used + 100] = 0;
     sock_server *server = new_server(DOTSOCK_UNIX, "e", "socket_dir", directory, NULL);
     CHECK_STATUS(sock_server_start(server), DOTSOCK_E_INVALID);
     CHECK_CONTAINS(sock_last_error(), directory);
