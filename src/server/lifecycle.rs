@@ -10,14 +10,13 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::engine::{BATCH, Engine, Happened};
 use super::io::{Io, token};
 use super::shared::{Locked, Mode, Phase, Shared};
 use super::{Hooks, Server, client_id};
-use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, WaitFor};
+use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, ThreadMark, WaitFor};
 use crate::transport::Listener;
 use crate::{Error, Result, Status, deferred};
 
@@ -34,7 +33,7 @@ impl Shared {
     /// Whether this thread drives the server: it is in one of its hooks, or in a logger that one
     /// of its turns called.
     pub fn is_driven_here(&self) -> bool {
-        self.lock().driver == Some(std::thread::current().id())
+        self.lock().driver == Some(ThreadMark::current())
     }
 
     /// Begins to listen. On success the phase is `Running(mode)`.
@@ -270,7 +269,11 @@ impl Shared {
 
     /// The library's own thread.
     fn live(self: Arc<Self>) {
-        self.lock().driver = Some(std::thread::current().id());
+        {
+            let mut state = self.lock();
+            state.driver = Some(ThreadMark::current());
+            state.thread_mark = state.driver;
+        }
         let hooks = self.hooks.lock().clone();
         while let Turn::Event(event) = self.turn(Mode::Thread, None) {
             self.dispatch(&event, &hooks, Mode::Thread);
@@ -284,9 +287,12 @@ impl Shared {
 
     /// Waits for a thread that has ended its work, or is about to.
     fn reap_thread(&self) {
-        let thread = self.lock().thread.take();
+        let (thread, mark) = {
+            let mut state = self.lock();
+            (state.thread.take(), state.thread_mark)
+        };
         if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
+            && mark != Some(ThreadMark::current())
         {
             // What it panicked with, if it did, was logged where it happened.
             let _ = thread.join();
@@ -294,7 +300,7 @@ impl Shared {
     }
 
     pub fn run(self: &Arc<Self>) -> Result<()> {
-        let me = std::thread::current().id();
+        let me = ThreadMark::current();
         {
             let mut state = self.lock();
             if std::mem::take(&mut state.stopped_between) && state.phase == Phase::Idle {
@@ -346,7 +352,7 @@ impl Shared {
 
     fn next_event(&self, limit: Option<Duration>) -> Result<Happened> {
         let mut state = self.lock();
-        let me = Some(std::thread::current().id());
+        let me = Some(ThreadMark::current());
         while state.phase == Phase::Stopping(Mode::Open) && state.driver != me {
             self.wait_for_change(&mut state);
         }
@@ -388,7 +394,7 @@ impl Shared {
     }
 
     pub fn stop(self: &Arc<Self>) {
-        let me = std::thread::current().id();
+        let me = ThreadMark::current();
         let mut state = self.lock();
         while state.phase == Phase::Starting {
             self.wait_for_change(&mut state);
@@ -422,7 +428,7 @@ impl Shared {
     }
 
     /// Waits for the thread that stops the server, or becomes it where there is none any more.
-    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadId) {
+    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadMark) {
         while state.phase == Phase::Stopping(mode) {
             if mode == Mode::Run && state.driver.is_none() {
                 state.driver = Some(me);

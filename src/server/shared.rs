@@ -6,7 +6,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use super::engine::{Engine, Happened};
 use super::io::Io;
 use super::{Hooks, client_id};
 use crate::settings::Settings;
-use crate::sys::{Epoll, Process};
+use crate::sys::{Epoll, Process, ThreadMark};
 use crate::transport::Transport;
 use crate::{Error, Result, Status};
 
@@ -48,13 +48,15 @@ pub(crate) struct State {
     /// Numbers of clients, never used again.
     pub next_client: u64,
     /// The thread that drives the server, or that carries out its stop.
-    pub driver: Option<ThreadId>,
+    pub driver: Option<ThreadMark>,
     /// The thread that was last in `run`.
-    pub runner: Option<ThreadId>,
+    pub runner: Option<ThreadMark>,
     /// Another thread stopped a server between two calls of `run`: the next one returns at once.
     pub stopped_between: bool,
     /// The library's own thread.
     pub thread: Option<JoinHandle<()>>,
+    /// That thread, as it calls itself.
+    pub thread_mark: Option<ThreadMark>,
     /// After a stop of an opened server: events that `next` has not yielded, and that it has yet
     /// to say that the server is not running.
     pub leftover: std::collections::VecDeque<Happened>,
@@ -156,6 +158,7 @@ impl Shared {
                 runner: None,
                 stopped_between: false,
                 thread: None,
+                thread_mark: None,
                 leftover: Default::default(),
                 end_untold: false,
                 nexting: 0,
