@@ -10,14 +10,13 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::engine::{BATCH, Engine, Happened};
 use super::io::{Io, token};
 use super::shared::{Locked, Mode, Phase, Shared, State};
 use super::{Hooks, Server, client_id};
-use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, WaitFor};
+use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, ThreadMark, WaitFor};
 use crate::transport::Listener;
 use crate::{Error, Result, Status, deferred};
 
@@ -67,7 +66,7 @@ impl Shared {
     /// Whether this thread drives the server: it is in one of its hooks, or in a logger that one
     /// of its turns called.
     pub fn is_driven_here(&self) -> bool {
-        self.lock().driver == Some(std::thread::current().id())
+        self.lock().driver == Some(ThreadMark::current())
     }
 
     /// Begins to listen. On success the phase is `Running(mode)`.
@@ -91,7 +90,7 @@ impl Shared {
                     state.leftover.clear();
                 }
                 if mode == Mode::Run {
-                    state.driver = Some(std::thread::current().id());
+                    state.driver = Some(ThreadMark::current());
                     state.runner = state.driver;
                 }
                 self.show_readiness(&mut state);
@@ -324,7 +323,11 @@ impl Shared {
 
     /// The library's own thread.
     fn live(self: Arc<Self>) {
-        self.lock().driver = Some(std::thread::current().id());
+        {
+            let mut state = self.lock();
+            state.driver = Some(ThreadMark::current());
+            state.thread_mark = state.driver;
+        }
         let hooks = self.hooks.lock().clone();
         while let Turn::Event(event) = self.turn(Mode::Thread, Patience::Endless) {
             self.dispatch(&event, &hooks, Mode::Thread);
@@ -338,12 +341,13 @@ impl Shared {
 
     /// Waits for the thread of a server that has stopped.
     fn reap_thread(&self) {
-        let thread = {
+        let (thread, mark) = {
             let mut state = self.lock();
-            if state.phase == Phase::Idle { state.thread.take() } else { None }
+            let thread = if state.phase == Phase::Idle { state.thread.take() } else { None };
+            (thread, state.thread_mark)
         };
         if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
+            && mark != Some(ThreadMark::current())
         {
             // What it panicked with, if it did, was logged where it happened.
             let _ = thread.join();
@@ -351,7 +355,7 @@ impl Shared {
     }
 
     pub fn run(self: &Arc<Self>) -> Result<()> {
-        let me = std::thread::current().id();
+        let me = ThreadMark::current();
         let mut state = self.lock();
         while state.stop_untold
             && state.phase == Phase::Stopping(Mode::Run)
@@ -410,7 +414,7 @@ impl Shared {
 
     fn next_event(&self, patience: Patience) -> Result<Happened> {
         let mut state = self.lock();
-        let me = Some(std::thread::current().id());
+        let me = Some(ThreadMark::current());
         while state.phase == Phase::Stopping(Mode::Open) && state.driver != me {
             let Some(remaining) = patience.remaining() else { return Err(nothing_in_time()) };
             self.wait_for_change(&mut state, remaining);
@@ -447,7 +451,7 @@ impl Shared {
     }
 
     pub fn stop(self: &Arc<Self>) {
-        let me = std::thread::current().id();
+        let me = ThreadMark::current();
         let mut state = self.lock();
         while state.phase == Phase::Starting {
             self.wait_for_change(&mut state, None);
@@ -481,7 +485,7 @@ impl Shared {
     }
 
     /// Waits for the thread that stops the server, or becomes it where there is none any more.
-    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadId) {
+    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadMark) {
         while state.phase == Phase::Stopping(mode) {
             if mode == Mode::Run && state.driver.is_none() {
                 state.driver = Some(me);

@@ -6,7 +6,7 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use once_cell::sync::OnceCell;
@@ -17,7 +17,7 @@ use super::engine::{Engine, Happened};
 use super::io::Io;
 use super::{Hooks, client_id};
 use crate::settings::Settings;
-use crate::sys::{Epoll, Process};
+use crate::sys::{Epoll, Process, ThreadMark};
 use crate::transport::Transport;
 use crate::{Error, Result, Status};
 
@@ -49,13 +49,15 @@ pub(crate) struct State {
     /// Numbers of clients, never used again.
     pub next_client: u64,
     /// The thread that drives the server, or that carries out its stop.
-    pub driver: Option<ThreadId>,
+    pub driver: Option<ThreadMark>,
     /// The thread that was last in `run`.
-    pub runner: Option<ThreadId>,
+    pub runner: Option<ThreadMark>,
     /// Another thread than the runner asked for a stop, and no call of `run` has told of it yet.
     pub stop_untold: bool,
     /// The library's own thread.
     pub thread: Option<JoinHandle<()>>,
+    /// That thread, as it calls itself.
+    pub thread_mark: Option<ThreadMark>,
     /// After a stop of an opened server: events that `next` has not yielded, and that it has yet
     /// to say that the server is not running.
     pub leftover: std::collections::VecDeque<Happened>,
@@ -159,6 +161,7 @@ impl Shared {
                 runner: None,
                 stop_untold: false,
                 thread: None,
+                thread_mark: None,
                 leftover: Default::default(),
                 end_untold: false,
                 nexting: 0,
