@@ -160,16 +160,23 @@ impl Engine {
             return;
         }
         let before = connection.buffer.len();
-        let Ok(room) = connection.buffer.room(shared.settings.buffer_size) else { return };
-        match sys::receive(connection.socket.as_fd(), room) {
-            Ok(0) => return self.end_of_stream(id, shared),
-            Ok(bytes) => {
-                connection.buffer.filled(bytes);
-                count(&shared.counters.bytes_received, bytes as u64);
+        let complete = loop {
+            if connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete {
+                break true;
             }
-            Err(_) => {}
-        }
-        let complete = connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete;
+            let Ok(room) = connection.buffer.room(shared.settings.buffer_size) else {
+                break false;
+            };
+            match sys::receive(connection.socket.as_fd(), room) {
+                Ok(0) => return self.end_of_stream(id, shared),
+                Ok(bytes) => {
+                    connection.buffer.filled(bytes);
+                    count(&shared.counters.bytes_received, bytes as u64);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break false,
+                Err(_) => return self.end_of_stream(id, shared),
+            }
+        };
         let more = connection.buffer.len() > before;
         if complete || (late && more) {
             connection.frame_due = None;
