@@ -1,11 +1,27 @@
 //! Messages: an envelope around a payload, immutable and shared.
 
+mod serialize;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::wire::envelope::Fields;
-use crate::{Payload, Result};
+pub(crate) use serialize::serialize;
+
+use crate::texts::{Text, Texts, Walk};
+use crate::timestamp::{Stamp, configured_now};
+use crate::value::{Value, key_text};
+use crate::wire::envelope::{self, Fields, LONGEST_BODY, Template};
+use crate::wire::frame::HEADER;
+use crate::wire::json;
+use crate::{Error, Kind, Payload, Result, Status, validate_event_name};
+
+/// Levels of maps and arrays in a payload that was not given to a server or client yet, which
+/// have their own `max_depth`.
+pub(crate) const MAX_DEPTH: usize = 128;
 
 /// What a message is about; the numbers are those of the C API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,86 +35,357 @@ pub enum MessageType {
     Control = 2,
 }
 
-/// The kind of a value in a payload; the numbers are those of the C API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(i32)]
-pub enum Kind {
-    Nil = 0,
-    Bool = 1,
-    Int = 2,
-    Double = 3,
-    String = 4,
-    Bytes = 5,
-    Array = 6,
-    Map = 7,
-    Ext = 8,
+impl MessageType {
+    /// The type as it is written in an envelope.
+    pub(crate) fn wire_name(self) -> &'static str {
+        match self {
+            MessageType::Data => "data",
+            MessageType::Error => "error",
+            MessageType::Control => "control",
+        }
+    }
+
+    pub(crate) fn from_wire(name: &[u8]) -> Option<MessageType> {
+        match name {
+            b"data" => Some(MessageType::Data),
+            b"error" => Some(MessageType::Error),
+            b"control" => Some(MessageType::Control),
+            _ => None,
+        }
+    }
 }
 
-/// A value inside a payload, borrowed from its message.
-#[derive(Debug, Clone, Copy)]
-pub struct Value<'a> {
-    _msgpack: &'a [u8],
-}
-
-impl<'a> Value<'a> {
-    pub fn kind(&self) -> Kind { todo!() }
-    /// Elements of an array or map; bytes of a string, binary or ext; None for another kind
-    pub fn size(&self) -> Option<usize> { todo!() }
-    pub fn as_i64(&self) -> Option<i64> { todo!() }
-    pub fn as_u64(&self) -> Option<u64> { todo!() }
-    /// A double, or an integer as one.
-    pub fn as_f64(&self) -> Option<f64> { todo!() }
-    pub fn as_bool(&self) -> Option<bool> { todo!() }
-    /// Text that is UTF-8.
-    pub fn as_str(&self) -> Option<&'a str> { todo!() }
-    /// Text as it came, UTF-8 or not.
-    pub fn as_text(&self) -> Option<&'a [u8]> { todo!() }
-    pub fn as_bytes(&self) -> Option<&'a [u8]> { todo!() }
-    /// The value as MessagePack, as it came.
-    pub fn msgpack(&self) -> &'a [u8] { todo!() }
-    /// Key `index` of a map, as text (what is no string by its JSON text).
-    pub fn key(&self, _index: usize) -> Option<std::borrow::Cow<'a, [u8]>> { todo!() }
-}
-
-/// One message. Cloning it copies no bytes.
+/// One message: immutable, and shared by its clones, which copy no bytes.
 #[derive(Debug, Clone)]
 pub struct Message(Arc<Inner>);
 
+/// What the clones of a message share; the C API hands out pointers to it.
 #[derive(Debug)]
 pub(crate) struct Inner {
-    _frame: Box<[u8]>,
-    _fields: Fields,
+    frame: Vec<u8>,
+    fields: Fields,
+    texts: Texts,
 }
 
 impl Message {
-    /// A message around anything that serializes to a map with string keys.
-    pub fn new(_event_name: &str, _message_type: MessageType, _data: &impl Serialize) -> Result<Message> { todo!() }
-    /// A message around a payload that is MessagePack already: one map with str keys; empty is the empty map
-    pub fn from_msgpack(_event_name: &str, _message_type: MessageType, _data: &[u8]) -> Result<Message> { todo!() }
-    pub fn from_json(_event_name: &str, _message_type: MessageType, _json: &str) -> Result<Message> { todo!() }
-    pub fn from_payload(_event_name: &str, _message_type: MessageType, _payload: &Payload) -> Result<Message> { todo!() }
-    /// A frame's body as it came from elsewhere.
-    pub fn from_envelope(_envelope: &[u8]) -> Result<Message> { todo!() }
-    /// A whole frame (header included) that `wire::envelope::check` found well-formed.
-    pub(crate) fn from_frame(_frame: Vec<u8>, _fields: Fields) -> Message { todo!() }
-    /// The same from a borrowed frame; fails only for want of memory.
-    pub(crate) fn copy_frame(_frame: &[u8], _fields: Fields) -> Result<Message> { todo!() }
+    /// A message around anything that serializes to a map with string keys, a struct with named
+    /// fields for one. Both timestamps are now, in the configured time zone.
+    ///
+    /// # Errors
+    /// - [`Status::Invalid`]: the event's name is not allowed (see [`validate_event_name`]).
+    /// - [`Status::Message`]: `data` is no map with string keys, is nested deeper than 128 levels,
+    ///   or cannot be serialized.
+    /// - [`Status::NoMemory`]
+    pub fn new(
+        event_name: &str,
+        message_type: MessageType,
+        data: &impl Serialize,
+    ) -> Result<Message> {
+        validate_event_name(event_name)?;
+        Message::from_msgpack(event_name, message_type, &serialize(data)?)
+    }
 
-    pub fn event_name(&self) -> &str { todo!() }
-    pub fn message_type(&self) -> MessageType { todo!() }
-    pub fn timestamp_ms(&self) -> i64 { todo!() }
-    pub fn timestamp_iso(&self) -> &str { todo!() }
+    /// A message around a payload that is MessagePack already: one map with str keys (further
+    /// down any key), at most 128 levels deep; nothing at all stands for the empty map.
+    ///
+    /// # Errors
+    /// Those of [`Message::new`].
+    pub fn from_msgpack(
+        event_name: &str,
+        message_type: MessageType,
+        data: &[u8],
+    ) -> Result<Message> {
+        validate_event_name(event_name)?;
+        let data = envelope::check_payload(data, MAX_DEPTH)?;
+        Message::compose(event_name, message_type, data, &configured_now())
+    }
+
+    /// A message around a JSON object. Key order is kept, and of equal keys the last wins.
+    ///
+    /// # Errors
+    /// [`Status::Message`], with line and column, when `json` is not one object, has an integer
+    /// outside -2^63 to 2^64-1, or is nested deeper than 128 levels; else those of [`Message::new`].
+    pub fn from_json(event_name: &str, message_type: MessageType, json: &str) -> Result<Message> {
+        validate_event_name(event_name)?;
+        let data = json::object_from_json(json, MAX_DEPTH)?;
+        Message::compose(event_name, message_type, &data, &configured_now())
+    }
+
+    /// A message around a payload as it is now; the payload may be changed and sent again.
+    ///
+    /// # Errors
+    /// Those of [`Message::new`].
+    pub fn from_payload(
+        event_name: &str,
+        message_type: MessageType,
+        payload: &Payload,
+    ) -> Result<Message> {
+        validate_event_name(event_name)?;
+        Message::compose(event_name, message_type, payload.as_msgpack(), &configured_now())
+    }
+
+    /// A frame's body as it came from elsewhere, for relays and recorders: kept and sent byte for
+    /// byte, with its name, timestamps, key order and unknown keys.
+    ///
+    /// # Errors
+    /// [`Status::Message`] when it is no well-formed envelope: the error says what is wrong.
+    pub fn from_envelope(envelope: &[u8]) -> Result<Message> {
+        let mut frame = new_frame(envelope.len())?;
+        frame.extend_from_slice(&(envelope.len() as u32).to_be_bytes());
+        frame.extend_from_slice(envelope);
+        let fields = envelope::check(&frame, MAX_DEPTH).map_err(|reason| {
+            Error::new(Status::Message, format!("The envelope is malformed: {reason}"))
+        })?;
+        Ok(Message::from_frame(frame, fields))
+    }
+
+    /// A whole frame (header included) that `wire::envelope::check` found well-formed.
+    #[inline]
+    pub(crate) fn from_frame(frame: Vec<u8>, fields: Fields) -> Message {
+        Message(Arc::new(Inner { frame, fields, texts: Texts::default() }))
+    }
+
+    /// The same from a borrowed frame; fails only for want of memory.
+    #[inline]
+    pub(crate) fn copy_frame(frame: &[u8], fields: Fields) -> Result<Message> {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(frame.len()).map_err(|_| Error::no_memory(frame.len()))?;
+        copy.extend_from_slice(frame);
+        Ok(Message::from_frame(copy, fields))
+    }
+
+    /// A message around a payload and a name that were checked.
+    pub(crate) fn compose(
+        event_name: &str,
+        message_type: MessageType,
+        data: &[u8],
+        stamp: &Stamp,
+    ) -> Result<Message> {
+        let template = Template::new(event_name, message_type);
+        let mut frame = new_frame(template.head_len() + data.len())?;
+        let fields = template.write_head(stamp, data.len(), &mut frame);
+        frame.extend_from_slice(data);
+        Ok(Message::from_frame(frame, fields))
+    }
+
+    /// The shared part, for the C API.
+    pub(crate) fn into_inner(self) -> Arc<Inner> {
+        self.0
+    }
+
+    /// The same, still held by this message.
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.0
+    }
+
+    /// The message of a shared part.
+    pub(crate) fn from_inner(inner: Arc<Inner>) -> Message {
+        Message(inner)
+    }
+
+    /// The event that the message is about. One that came from a peer may have any name.
+    pub fn event_name(&self) -> &str {
+        self.0.event_name()
+    }
+
+    /// What the message is about.
+    pub fn message_type(&self) -> MessageType {
+        self.0.message_type()
+    }
+
+    /// When it was made: Unix time in milliseconds.
+    pub fn timestamp_ms(&self) -> i64 {
+        self.0.timestamp_ms()
+    }
+
+    /// When it was made, in ISO 8601; what came from a peer may be any text.
+    pub fn timestamp_iso(&self) -> &str {
+        self.0.timestamp_iso()
+    }
+
     /// The payload, as MessagePack.
-    pub fn data(&self) -> &[u8] { todo!() }
-    pub fn envelope(&self) -> &[u8] { todo!() }
+    pub fn data(&self) -> &[u8] {
+        self.0.data()
+    }
+
+    /// The whole envelope, as MessagePack: what [`Message::from_envelope`] takes.
+    pub fn envelope(&self) -> &[u8] {
+        self.0.envelope()
+    }
+
     /// The whole frame, header included.
-    pub(crate) fn frame(&self) -> &[u8] { todo!() }
-    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T> { todo!() }
+    pub(crate) fn frame(&self) -> &[u8] {
+        &self.0.frame
+    }
+
+    /// Reads the payload into a type of the program's own, which may borrow from the message.
+    ///
+    /// # Errors
+    /// [`Status::Message`] when the payload does not fit the type: the error says where.
+    pub fn decode<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
+        rmp_serde::from_slice(self.data()).map_err(|error| {
+            let wanted = std::any::type_name::<T>();
+            Error::new(Status::Message, format!("The payload cannot be read as {wanted}: {error}"))
+        })
+    }
+
     /// The payload as JSON; made on first use and kept.
-    pub fn data_json(&self) -> Result<&str> { todo!() }
-    /// The whole envelope as JSON
-    pub fn json(&self) -> Result<&str> { todo!() }
-    /// The value at a JSON Pointer; `""` is the payload itself.
-    pub fn get(&self, _pointer: &str) -> Option<Value<'_>> { todo!() }
+    ///
+    /// 64-bit integers stay exact. Binary becomes base64, a MessagePack timestamp ISO 8601,
+    /// another ext `{"type": n, "data": base64}`, NaN and infinities null, a key that is not a
+    /// string its JSON text, and bytes that are not UTF-8 U+FFFD.
+    ///
+    /// # Errors
+    /// [`Status::NoMemory`], and [`Status::Message`] for map keys that are maps whose keys are
+    /// maps again, and so on, which would take text without end.
+    pub fn data_json(&self) -> Result<&str> {
+        self.0.data_json()
+    }
+
+    /// The whole envelope as JSON, by the rules of [`Message::data_json`]; made on first use and
+    /// kept. Keys of the envelope that are not known are left out.
+    ///
+    /// # Errors
+    /// Those of [`Message::data_json`].
+    pub fn json(&self) -> Result<&str> {
+        self.0.json()
+    }
+
+    /// The value at a JSON Pointer such as `"/steps/0/name"`; `""` is the payload itself.
+    ///
+    /// A key that is not a string is found by its JSON text, and of equal keys the last.
+    /// `None` when nothing is there, or when `pointer` is no JSON Pointer.
+    pub fn get(&self, pointer: &str) -> Option<Value<'_>> {
+        self.0.payload().find(pointer).ok().flatten()
+    }
+}
+
+impl Inner {
+    pub fn event_name(&self) -> &str {
+        self.text(&self.fields.event_name)
+    }
+
+    pub fn message_type(&self) -> MessageType {
+        self.fields.message_type
+    }
+
+    pub fn timestamp_ms(&self) -> i64 {
+        self.fields.timestamp_ms
+    }
+
+    pub fn timestamp_iso(&self) -> &str {
+        self.text(&self.fields.timestamp_iso)
+    }
+
+    pub fn data(&self) -> &[u8] {
+        self.bytes(&self.fields.data)
+    }
+
+    pub fn envelope(&self) -> &[u8] {
+        &self.frame[HEADER..]
+    }
+
+    pub fn data_json(&self) -> Result<&str> {
+        self.data_json_c().map(without_nul)
+    }
+
+    pub fn json(&self) -> Result<&str> {
+        self.json_c().map(without_nul)
+    }
+
+    /// These four end with the NUL that C needs; made on first use and kept.
+    pub fn event_name_c(&self) -> Result<&str> {
+        self.texts.get(Text::EventName, || copy_text(self.event_name()))
+    }
+
+    pub fn timestamp_iso_c(&self) -> Result<&str> {
+        self.texts.get(Text::TimestampIso, || copy_text(self.timestamp_iso()))
+    }
+
+    pub fn data_json_c(&self) -> Result<&str> {
+        self.texts.get(Text::DataJson, || json::to_json(self.data()))
+    }
+
+    pub fn json_c(&self) -> Result<&str> {
+        self.texts.get(Text::Json, || json::envelope_to_json(self.envelope()))
+    }
+
+    /// The payload, as the value to walk from.
+    pub fn payload(&self) -> Value<'_> {
+        Value::new(self.data())
+    }
+
+    /// The text at a JSON Pointer, as it came, with a NUL behind it; kept with the message, once
+    /// for each value.
+    pub fn lend_text(&self, pointer: &str) -> Result<&[u8]> {
+        let text = self.payload().read_at(pointer, "a string", |value| value.as_text())?;
+        self.texts.lend(self.offset_of(text), text)
+    }
+
+    /// Key number `index` of the map at a JSON Pointer, in the same way; what is no string by its
+    /// JSON text.
+    pub fn lend_key(&self, pointer: &str, index: usize) -> Result<&[u8]> {
+        let map = self
+            .payload()
+            .read_at(pointer, "a map", |value| (value.kind() == Kind::Map).then_some(value))?;
+        // A walk over all keys goes on from where it was, or it would take quadratic time.
+        let offset = self.offset_of(map.msgpack()) as usize;
+        let latest = self.texts.walk();
+        let known = if latest.map == offset && latest.index <= index {
+            (latest.index, latest.at)
+        } else {
+            (0, map.first_element())
+        };
+        let Some(at) = map.pair(index, known) else {
+            let size = map.size().unwrap_or(0);
+            return Err(Error::invalid(format!(
+                "The map at '{pointer}' has no key number {index}: it has {size}, counted from 0"
+            )));
+        };
+        self.texts.set_walk(Walk { map: offset, index, at });
+        let key = &map.msgpack()[at..];
+        self.texts.lend(self.offset_of(key), &key_text(key)?)
+    }
+
+    /// Where in the frame a part of it stands.
+    fn offset_of(&self, part: &[u8]) -> u32 {
+        (part.as_ptr().addr() - self.frame.as_ptr().addr()) as u32
+    }
+
+    fn bytes(&self, range: &Range<u32>) -> &[u8] {
+        &self.frame[range.start as usize..range.end as usize]
+    }
+
+    fn text(&self, range: &Range<u32>) -> &str {
+        // The check of the frame found it to be UTF-8.
+        str::from_utf8(self.bytes(range)).unwrap_or_default()
+    }
+}
+
+/// Memory for a frame whose body is no longer than can be said in its header.
+fn new_frame(body: usize) -> Result<Vec<u8>> {
+    if body > LONGEST_BODY {
+        return Err(Error::new(
+            Status::Message,
+            format!(
+                "A message of {body} bytes is too large: the wire format allows {LONGEST_BODY}"
+            ),
+        ));
+    }
+    let mut frame = Vec::new();
+    let size = HEADER + body;
+    frame.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
+    Ok(frame)
+}
+
+fn copy_text(text: &str) -> Result<String> {
+    let mut copy = String::new();
+    let size = text.len() + 1;
+    copy.try_reserve_exact(size).map_err(|_| Error::no_memory(size))?;
+    copy.push_str(text);
+    Ok(copy)
+}
+
+fn without_nul(text: &str) -> &str {
+    &text[..text.len() - 1]
 }

@@ -1,60 +1,475 @@
 //! Clients.
+//!
+//! A client has no thread of its own: messages are read and written on the threads that call.
+//! One lock guards a small state machine that never waits: `state.rs`, with `connecting.rs` and its
+//! two directions, `receiving.rs` and `sending.rs`. The calls below and in `driving.rs` make
+//! progress with it, and where there is none to be made they sleep without the lock (`waiting.rs`)
+//! until the socket, another thread (`waking.rs`) or the clock has something for them.
 
+mod attempt;
+mod closing;
+mod connecting;
+mod connection;
+mod driving;
+mod inbox;
+mod outbox;
+mod receiving;
+mod reconnect;
+mod sending;
+mod state;
+mod stats;
+mod waiting;
+mod waking;
+mod watch;
+
+use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use log::Level;
+use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::transport::Transport;
-use crate::{Message, MessageType, Options, Payload, Result};
+use crate::message::{self, MAX_DEPTH};
+use crate::settings::Settings;
+use crate::sys::{self, Monotonic, Process, Readiness};
+use crate::transport::{Peer, Transport};
+use crate::wire::{envelope, json};
+use crate::{
+    ClientBuilder, Error, Message, MessageType, Options, Payload, Result, Status,
+    validate_event_name,
+};
 
-/// Counters of a client, since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientStats {
-    pub messages_sent: u64,
-    pub messages_received: u64,
-    pub bytes_sent: u64,
-    pub bytes_received: u64,
-    pub malformed: u64,
-    pub reconnects: u64,
+use driving::{cancelled, forked, interrupted, nothing_in_time, taken};
+use outbox::Outgoing;
+use state::{Link, State};
+use waiting::{Guard, Purpose};
+use waking::Wake;
+use watch::Watch;
+
+pub use stats::ClientStats;
+
+/// The target of log records.
+const LOG: &str = "dotsock::client";
+
+/// From this size on a payload is sent from where it is, instead of being copied behind its head.
+const LARGE_PAYLOAD: usize = 16 * 1024;
+
+/// A client of an event: receives what its server says, and may send to it.
+///
+/// All calls may be made from any number of threads at once. A client connects when told to, by
+/// [`connect`](Client::connect) or [`open`](Client::open); from then on, with `auto_reconnect`,
+/// [`recv`](Client::recv) and [`send`](Client::send) connect again by themselves. Dropping it
+/// disconnects.
+///
+/// ```no_run
+/// use dotsock::Client;
+///
+/// let client = Client::builder("my_event").connect()?;
+/// for message in client.messages() {
+///     println!("{}", message?.data_json()?);
+/// }
+/// # Ok::<(), dotsock::Error>(())
+/// ```
+pub struct Client {
+    event_name: Arc<str>,
+    settings: Arc<Settings>,
+    process: Process,
+    wake: Wake,
+    /// In an `Arc` only so that a forked child can leave behind what a thread of its parent had
+    /// locked.
+    state: Arc<Mutex<State>>,
 }
-
-impl ClientStats {
-    /// The counter of this name, as the C API calls it.
-    pub fn get(&self, _name: &str) -> Option<u64> { todo!() }
-}
-
-/// A client of an event.
-pub struct Client {}
 
 impl Client {
-    pub fn new(_transport: Transport, _event_name: &str, _options: &Options) -> Result<Client> { todo!() }
-    pub fn open(&self) -> Result<()> { todo!() }
-    pub fn connect(&self) -> Result<()> { todo!() }
-    pub fn disconnect(&self) -> Result<()> { todo!() }
-    pub fn is_connected(&self) -> bool { todo!() }
-    /// None waits without end, zero polls.
-    pub fn recv(&self, _timeout: Option<Duration>) -> Result<Message> { todo!() }
-    pub fn send(&self, _message: &Message) -> Result<()> { todo!() }
-    pub fn send_msgpack(&self, _message_type: MessageType, _data: &[u8]) -> Result<()> { todo!() }
-    pub fn send_json(&self, _message_type: MessageType, _json: &str) -> Result<()> { todo!() }
-    pub fn send_payload(&self, _message_type: MessageType, _payload: &Payload) -> Result<()> { todo!() }
-    pub fn send_data(&self, _message_type: MessageType, _data: &impl Serialize) -> Result<()> { todo!() }
-    pub fn cork(&self) -> Result<()> { todo!() }
-    pub fn uncork(&self) -> Result<()> { todo!() }
-    pub fn fd(&self) -> Option<std::os::fd::RawFd> { todo!() }
-    pub fn buffer_size(&self) -> usize { todo!() }
-    pub fn clear_buffer(&self) -> Result<()> { todo!() }
-    /// Safe in a signal handler.
-    pub fn cancel(&self) -> Result<()> { todo!() }
-    pub fn event_name(&self) -> &str { todo!() }
-    pub fn address(&self) -> String { todo!() }
-    pub fn server_uid(&self) -> Option<u32> { todo!() }
-    pub fn server_pid(&self) -> Option<i32> { todo!() }
-    pub fn stats(&self) -> ClientStats { todo!() }
+    /// Begins a client of this event; see [`ClientBuilder`].
+    pub fn builder(event_name: &str) -> ClientBuilder {
+        ClientBuilder::new(event_name)
+    }
+
+    /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
+    /// a port to the address that the server published in `socket_dir`.
+    ///
+    /// Fails with [`Status::Invalid`] for a name that no event can have.
+    pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Client> {
+        validate_event_name(event_name)?;
+        let process = Process::current().map_err(|error| {
+            Error::os(Status::Io, "No memory page to tell forked children by", &error)
+        })?;
+        let event_name: Arc<str> = event_name.into();
+        let settings = Arc::new(options.settings()?);
+        let state = State::new(transport, event_name.clone(), settings.clone());
+        let state = Arc::new(Mutex::new(state));
+        Ok(Client { event_name, settings, process, wake: Wake::default(), state })
+    }
+
+    /// From now on connects by itself, without blocking and without an attempt in this call: for a
+    /// program that must not wait, or that comes before its server.
+    ///
+    /// Fails with [`Status::State`] without `auto_reconnect`, and for a `host` that is a name, since
+    /// looking that up may block: use [`connect`](Client::connect) then. [`Status::Invalid`]: the path
+    /// of its socket is longer than the system allows.
+    pub fn open(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        if !self.settings.auto_reconnect {
+            return Err(Error::new(
+                Status::State,
+                "open connects by itself, which auto_reconnect = false forbids: use connect",
+            ));
+        }
+        if state.target.needs_lookup() {
+            let host = &self.settings.host;
+            return Err(Error::new(
+                Status::State,
+                format!("Looking up host '{host}' may block: give its address, or use connect"),
+            ));
+        }
+        state.target.check()?;
+        self.wake.event()?;
+        state.ever_told = true;
+        if let Link::Down = state.link {
+            state.tell_to_connect();
+        }
+        state.told = true;
+        Ok(())
+    }
+
+    /// Connects, in one attempt that takes at most `default_timeout` (looking up a host name aside).
+    /// Does nothing when connected already.
+    ///
+    /// Fails with [`Status::Closed`] when no server is there, [`Status::Timeout`] when none answers,
+    /// [`Status::Permission`] for a server, directory or file that is not to be trusted,
+    /// [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
+    /// `recv` and `send` go on trying. A server that has as many clients as it allows says so in
+    /// its first message: `recv` or `send` then fails.
+    pub fn connect(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        state.ever_told = true;
+        if state.sleepers.take_cancel(&self.wake) {
+            // As good as an attempt that failed, unless there is a name to look up for the next.
+            if !state.target.needs_lookup() {
+                state.tell_to_connect();
+            }
+            return Err(cancelled());
+        }
+        state.notice_departure()?;
+        if let Link::Up(_) = state.link {
+            state.told = true;
+            return Ok(());
+        }
+        if state.target.needs_lookup() {
+            let mut target = state.target.clone();
+            if let Err(error) = state.unlocked(|| target.look_up()) {
+                state.told = false;
+                return Err(error);
+            }
+            state.target = target;
+        }
+        state.tell_to_connect();
+        // Made here, so that a connected client can wait even when descriptors have run out since.
+        self.wake.event()?;
+        let mut number = None;
+        let result = self.drive_attempt(&mut state, &mut number);
+        if result.is_err()
+            && let Some(number) = number
+        {
+            state.give_up_attempt(number);
+        }
+        result
+    }
+
+    /// Disconnects; harmless when not connected. What was sent is delivered first, for at most
+    /// `linger`. Messages that were read already can still be received, then `recv` fails with
+    /// [`Status::Closed`], in other threads too.
+    pub fn disconnect(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        let (link, outbox) = state.leave();
+        if let Link::Up(connection) = link {
+            let linger = self.settings.linger;
+            let written = state.unlocked(|| closing::close(&connection, outbox, linger));
+            state.count(written);
+        }
+        Ok(())
+    }
+
+    /// Whether there is a connection. Looks at the socket without blocking, so that a server that
+    /// has gone is noticed, also while messages from it are still to be received.
+    pub fn is_connected(&self) -> bool {
+        use std::os::fd::AsFd;
+        self.with_connection(|connection| !sys::peer_has_left(connection.socket.as_fd()))
+            .unwrap_or(false)
+    }
+
+    /// The next message. `None` waits without end, a timeout of zero does not wait.
+    ///
+    /// Fails with:
+    /// - [`Status::Timeout`]: nothing arrived in time.
+    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come;
+    ///   with `report_loss` also once for each lost connection, and the next call goes on.
+    /// - [`Status::MaxConnections`], [`Status::Permission`]: the server refused the client, or the
+    ///   client the server; with `auto_reconnect` the next call tries again.
+    /// - [`Status::Message`]: the server sent what is no message of this protocol.
+    /// - [`Status::Cancelled`], [`Status::Interrupted`]: see [`cancel`](Client::cancel); a signal
+    ///   handler ran. Nothing is lost, call it again to go on.
+    /// - [`Status::Io`]: connecting again fails for another reason than that no server is there;
+    ///   said once for each lost connection.
+    pub fn recv(&self, timeout: Option<Duration>) -> Result<Message> {
+        let mut state = self.lock()?;
+        let polls = timeout == Some(Duration::ZERO);
+        let mut deadline = None;
+        // Reading before waiting would cost a call for nothing, where waiting is allowed.
+        let mut woken = if polls { Readiness::Ready } else { Readiness::TimedOut };
+        loop {
+            if !polls && state.sleepers.take_cancel(&self.wake) {
+                return Err(cancelled());
+            }
+            if woken == Readiness::Interrupted {
+                return Err(interrupted());
+            }
+            if !state.outbox.is_empty() && !state.outbox.is_stuck() {
+                state.flush()?;
+            }
+            if let Some(arrived) = state.take_arrived()? {
+                return taken(arrived);
+            }
+            let has_progress = state.go_on_receiving(woken == Readiness::Ready)?;
+            if let Some(arrived) = state.take_arrived()? {
+                return taken(arrived);
+            }
+            if !state.has_hope() {
+                return Err(state.closed());
+            }
+            if polls {
+                return Err(nothing_in_time());
+            }
+            if has_progress {
+                woken = Readiness::TimedOut;
+                continue;
+            }
+            if let Some(timeout) = timeout {
+                let now = Monotonic::now();
+                if now >= *deadline.get_or_insert(now.after(timeout)) {
+                    return Err(nothing_in_time());
+                }
+            }
+            if woken == Readiness::Ready {
+                state.sleepers.settle(&self.wake);
+            }
+            woken = state.wait(Purpose::Messages, deadline)?;
+        }
+    }
+
+    /// The messages, one after the other, waiting for each.
+    ///
+    /// Ends where [`recv`](Client::recv) says [`Status::Closed`] or [`Status::Cancelled`], goes on
+    /// after signal handlers, and yields other errors: whether to go on after them is for the
+    /// caller to say.
+    pub fn messages(&self) -> impl Iterator<Item = Result<Message>> + '_ {
+        std::iter::from_fn(move || {
+            loop {
+                match self.recv(None) {
+                    Err(error) => match error.status() {
+                        Status::Interrupted => {}
+                        Status::Closed | Status::Cancelled | Status::Forked => return None,
+                        _ => return Some(Err(error)),
+                    },
+                    message => return Some(message),
+                }
+            }
+        })
+    }
+
+    /// Sends a message as it is; its event name may differ from the client's.
+    ///
+    /// Waits up to `default_timeout` (`send_timeout` where that is set) for room, and after a lost
+    /// connection for a new one. Once a byte of it has left, the message counts as sent.
+    ///
+    /// Fails with:
+    /// - [`Status::Timeout`], [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
+    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come.
+    /// - [`Status::SendDenied`]: the server takes no messages from clients.
+    /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`]: as for
+    ///   [`recv`](Client::recv).
+    /// - [`Status::Message`]: larger than `max_message_size`, or deeper than `max_depth`.
+    pub fn send(&self, message: &Message) -> Result<()> {
+        let frame = message.frame();
+        self.check_size(frame.len())?;
+        // Deeper ones than that cannot be made.
+        if self.settings.max_depth < MAX_DEPTH {
+            envelope::check(frame, self.settings.max_depth).map_err(|reason| {
+                let text = format!("The message cannot be sent: {reason}");
+                Error::new(Status::Message, text)
+            })?;
+        }
+        let mut state = self.lock()?;
+        self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
+    }
+
+    /// Sends a payload that is MessagePack: one map with string keys; empty is the empty map.
+    ///
+    /// Fails as [`send`](Client::send) does, with [`Status::Message`] also for another payload.
+    pub fn send_msgpack(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
+        let data = envelope::check_payload(data, self.settings.max_depth)?;
+        self.send_checked(message_type, data)
+    }
+
+    /// Sends a payload that is the text of one JSON object. Fails as [`send`](Client::send) does.
+    pub fn send_json(&self, message_type: MessageType, json: &str) -> Result<()> {
+        let data = json::object_from_json(json, self.settings.max_depth)?;
+        self.send_checked(message_type, &data)
+    }
+
+    /// Sends a payload that was built by path. Fails as [`send`](Client::send) does.
+    pub fn send_payload(&self, message_type: MessageType, payload: &Payload) -> Result<()> {
+        self.send_msgpack(message_type, payload.as_msgpack())
+    }
+
+    /// Sends anything that serializes to a map with string keys. Fails as [`send`](Client::send)
+    /// does.
+    pub fn send_data(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
+        self.send_msgpack(message_type, &message::serialize(data)?)
+    }
+
+    /// From now on sends collect, up to 64 KiB, and are written together: for bursts. A cork
+    /// belongs to the client, not to a thread, and does not nest; [`uncork`](Client::uncork) and
+    /// `disconnect` lift it, `recv` writes what has collected and leaves it on.
+    pub fn cork(&self) -> Result<()> {
+        self.lock()?.corked = true;
+        Ok(())
+    }
+
+    /// Lifts the cork and writes what has collected, waiting like [`send`](Client::send) and
+    /// failing like it. What has not left by then, or when the connection is lost, stays first in
+    /// line, on a new connection too.
+    pub fn uncork(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        state.corked = false;
+        if state.outbox.is_empty() {
+            return Ok(());
+        }
+        self.transmit(&mut state, None)
+    }
+
+    /// One descriptor for an event loop, the same from the first `connect` or `open` until the
+    /// client is dropped, `None` before. It is readable (level-triggered) for as long as
+    /// `recv(Some(Duration::ZERO))` has something to do. Wait on it, never read or close it.
+    pub fn fd(&self) -> Option<RawFd> {
+        let mut state = self.lock().ok()?;
+        if !state.ever_told {
+            return None;
+        }
+        if state.watch.is_none() {
+            match Watch::new() {
+                Ok(watch) => state.watch = Some(watch),
+                Err(error) => {
+                    let name = &self.event_name;
+                    state.notes.add(Level::Error, LOG, || {
+                        format!("No descriptor for the client of event '{name}': {error}")
+                    });
+                }
+            }
+        }
+        state.watch.as_ref().map(Watch::fd)
+    }
+
+    /// How many messages have arrived and were not taken. Looks at the socket first, without
+    /// blocking and for at most one read.
+    pub fn buffer_size(&self) -> usize {
+        let Ok(mut state) = self.lock() else { return 0 };
+        // What fails here is met again by the next `recv`, which can say so.
+        let _ = state.read_ahead();
+        state.inbox.messages()
+    }
+
+    /// Forgets the messages that have arrived and were not taken. Looks at the socket first,
+    /// without blocking and for at most one read. A message that has begun to arrive stays.
+    pub fn clear_buffer(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        state.read_ahead()?;
+        state.inbox.clear_messages();
+        Ok(())
+    }
+
+    /// Ends the `recv` or `connect` in progress, or else the next one that may wait, with
+    /// [`Status::Cancelled`], once, however often it was called before. Sends that wait, or come to
+    /// wait before that, end too. Safe in a signal handler.
+    pub fn cancel(&self) -> Result<()> {
+        if self.is_forked() {
+            return Err(forked());
+        }
+        self.wake.cancel();
+        Ok(())
+    }
+
+    /// The name of the event.
+    pub fn event_name(&self) -> &str {
+        &self.event_name
+    }
+
+    /// The server's path, or its numeric `host:port`; empty while not connected.
+    pub fn address(&self) -> String {
+        self.with_connection(|connection| connection.address.clone()).unwrap_or_default()
+    }
+
+    /// The user that the server runs as; `None` for TCP and while not connected.
+    pub fn server_uid(&self) -> Option<u32> {
+        self.with_connection(|connection| match connection.peer {
+            Peer::Unix(credentials) => credentials.map(|credentials| credentials.uid),
+            Peer::Tcp(_) => None,
+        })?
+    }
+
+    /// The server's process; `None` for TCP and while not connected.
+    pub fn server_pid(&self) -> Option<i32> {
+        self.with_connection(|connection| match connection.peer {
+            Peer::Unix(credentials) => credentials.map(|credentials| credentials.pid),
+            Peer::Tcp(_) => None,
+        })?
+    }
+
+    /// The counters as they are now.
+    pub fn stats(&self) -> ClientStats {
+        self.lock().map(|state| state.stats).unwrap_or_default()
+    }
+
+    fn with_connection<R>(&self, look: impl FnOnce(&connection::Connection) -> R) -> Option<R> {
+        match &self.lock().ok()?.link {
+            Link::Up(connection) => Some(look(connection)),
+            _ => None,
+        }
+    }
+
+    /// Every call begins here: in a forked child the lock may be held for ever.
+    fn lock(&self) -> Result<Guard<'_>> {
+        if self.is_forked() {
+            return Err(forked());
+        }
+        Ok(Guard::new(self.state.lock(), &self.wake))
+    }
+
     /// In a forked child: closes descriptors, touches no peer.
-    pub(crate) fn abandon(&self) { todo!() }
-    pub(crate) fn is_forked(&self) -> bool { todo!() }
-    /// Iterator over messages
-    pub fn messages(&self) -> impl Iterator<Item = Result<Message>> + '_ { std::iter::from_fn(|| todo!()) }
+    pub(crate) fn abandon(&self) {
+        // Locked at the moment of the fork means half changed: that is left alone.
+        if let Some(mut state) = self.state.try_lock() {
+            state.abandon();
+        }
+    }
+
+    pub(crate) fn is_forked(&self) -> bool {
+        !self.process.is_current()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !self.is_forked() {
+            // It fails only in a forked child.
+            let _ = self.disconnect();
+            return;
+        }
+        self.abandon();
+        if self.state.is_locked() {
+            std::mem::forget(self.state.clone());
+        }
+    }
 }

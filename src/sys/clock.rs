@@ -5,15 +5,31 @@ use std::time::Duration;
 fn read(clock: libc::clockid_t) -> libc::timespec {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid timespec for the duration of the call, which cannot fail for the
-    // two clocks used here and writes nothing else.
+    // clocks used here and writes nothing else.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time
 }
 
-/// Unix time as seconds and nanoseconds.
-pub(crate) fn wall_clock() -> (i64, u32) {
-    let time = read(libc::CLOCK_REALTIME);
-    (time.tv_sec, time.tv_nsec as u32)
+/// A moment of the wall clock, in Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WallClock {
+    pub second: i64,
+    pub nanosecond: u32,
+}
+
+impl WallClock {
+    pub fn now() -> WallClock {
+        let time = read(libc::CLOCK_REALTIME);
+        WallClock { second: time.tv_sec, nanosecond: time.tv_nsec as u32 }
+    }
+
+    /// How long it is from `earlier` until this moment; nothing if the clock was set back.
+    pub fn since(self, earlier: WallClock) -> Duration {
+        let nanoseconds = |moment: WallClock| {
+            moment.second.wrapping_mul(1_000_000_000) + i64::from(moment.nanosecond)
+        };
+        Duration::from_nanos((nanoseconds(self) - nanoseconds(earlier)).max(0) as u64)
+    }
 }
 
 /// A moment of the monotonic clock, in nanoseconds since boot.
@@ -26,8 +42,25 @@ impl Monotonic {
         Monotonic(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
+    /// The same clock as of the kernel's last tick, some milliseconds ago at most: a read of
+    /// memory, for what happens with every message and is measured in tenths of a second.
+    pub fn coarse() -> Monotonic {
+        let time = read(libc::CLOCK_MONOTONIC_COARSE);
+        Monotonic(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
+    }
+
+    #[cfg(test)]
+    pub fn from_nanos(nanos: u64) -> Monotonic {
+        Monotonic(nanos)
+    }
+
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
+
     pub fn after(self, duration: Duration) -> Monotonic {
-        Monotonic(self.0.saturating_add(duration.as_nanos() as u64))
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Monotonic(self.0.saturating_add(nanos))
     }
 
     /// How long it is from `earlier` until this moment; nothing if `earlier` is later.

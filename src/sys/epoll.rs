@@ -44,11 +44,6 @@ impl EpollEvent {
         self.has(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
     }
 
-    /// Both directions have ended, or the connection has failed.
-    pub fn hung_up(&self) -> bool {
-        self.has(libc::EPOLLHUP | libc::EPOLLERR)
-    }
-
     fn has(&self, bits: libc::c_int) -> bool {
         self.0.events & bits as u32 != 0
     }

@@ -1,7 +1,10 @@
 //! Locks and modes of files.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::check;
 
@@ -30,6 +33,16 @@ pub(crate) fn try_lock(fd: BorrowedFd, kind: LockKind) -> io::Result<bool> {
 pub(crate) fn set_mode(fd: BorrowedFd, mode: u32) -> io::Result<()> {
     // SAFETY: the descriptor is borrowed and so open; no pointer is passed.
     check(unsafe { libc::fchmod(fd.as_raw_fd(), mode) })?;
+    Ok(())
+}
+
+/// Sets the mode of what `path` names; a symbolic link is an error.
+pub(crate) fn set_mode_at(path: &Path, mode: u32) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: `path` ends in a NUL and lives through the call.
+    check(unsafe {
+        libc::fchmodat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_SYMLINK_NOFOLLOW)
+    })?;
     Ok(())
 }
 

@@ -6,19 +6,22 @@
 mod clock;
 mod epoll;
 mod file;
+mod log_descriptor;
 mod process;
 mod signal_fd;
 mod socket;
 
-pub(crate) use clock::{Monotonic, wall_clock};
+pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
-pub(crate) use file::{LockKind, effective_uid, set_mode, try_lock};
+pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
+pub(crate) use log_descriptor::{check_open, write_once};
 pub(crate) use process::{Process, in_secure_mode, spawn_without_signals};
 pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
-    Credentials, Readiness, WaitFor, accept, bind_unix, connect_tcp, connect_unix, has_ended,
-    listen_tcp, local_address, peer_credentials, poll, receive, send, set_no_delay,
-    shut_down_writing, take_error, unsent_bytes,
+    Credentials, MAX_UNIX_PATH, Readiness, WaitFor, accept, bind_unix, close_in_child, connect_tcp,
+    connect_unix, listen_tcp, local_address, peer_credentials, peer_has_left, poll, receive,
+    remote_address, send, set_no_delay, shut_down_writing, stop_listening, take_error,
+    unsent_bytes,
 };
 
 /// Turns the -1 of a system call into the error that `errno` names.

@@ -3,8 +3,9 @@
 use std::io::{self, IoSlice};
 use std::mem::{MaybeUninit, size_of};
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::check;
@@ -96,18 +97,27 @@ fn from_storage(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
     }
 }
 
-/// Binds a Unix socket whose file has `mode` from the first moment, and listens.
+/// Binds a Unix socket whose file has `mode` from the first moment, and listens. A file that was
+/// made is removed when something fails after that.
 pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
     let socket = new_socket(libc::AF_UNIX)?;
     let (address, size) = unix_address(path)?;
-    // Nobody can connect between bind and listen, so the mode set here is there in time even
-    // where the umask took bits away.
-    super::set_mode(std::os::fd::AsFd::as_fd(&socket), mode)?;
+    super::set_mode(socket.as_fd(), mode)?;
     // SAFETY: `address` is a sockaddr_un of which `size` bytes are initialised; the socket is open.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), size) })?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))?;
-    listen(&socket)?;
+    let ready = restore_mode(path, mode).and_then(|()| listen(&socket));
+    if let Err(error) = ready {
+        // Best effort: the first error is the one to report.
+        let _ = std::fs::remove_file(path);
+        return Err(error);
+    }
     Ok(socket)
+}
+
+/// Gives back the bits that the umask took. Nobody can connect before `listen`, so that is in time.
+fn restore_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let made = std::fs::symlink_metadata(path)?;
+    if made.permissions().mode() & 0o777 == mode { Ok(()) } else { super::set_mode_at(path, mode) }
 }
 
 /// Binds a TCP socket and listens; port 0 lets the system choose.
@@ -159,6 +169,24 @@ pub(crate) fn local_address(socket: BorrowedFd) -> io::Result<SocketAddr> {
     })?;
     // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
     from_storage(unsafe { storage.assume_init_ref() })
+}
+
+/// The address that a TCP socket is connected to.
+pub(crate) fn remote_address(socket: BorrowedFd) -> io::Result<SocketAddr> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` is writable for `size` bytes; both live through the call.
+    check(unsafe {
+        libc::getpeername(socket.as_raw_fd(), storage.as_mut_ptr().cast(), &mut size)
+    })?;
+    // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
+    from_storage(unsafe { storage.assume_init_ref() })
+}
+
+/// Refuses connections from now on, also where a forked child keeps the socket open.
+pub(crate) fn stop_listening(listener: BorrowedFd) {
+    // SAFETY: the socket is open; no pointer is passed. That it has stopped already is fine.
+    unsafe { libc::shutdown(listener.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 /// The next connection, and for TCP the address it comes from; `None` when none waits.
@@ -320,26 +348,22 @@ pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize
     }
 }
 
-/// Whether the peer has ended its stream and nothing is left to read; takes no byte.
-pub(crate) fn has_ended(socket: BorrowedFd) -> bool {
-    let mut byte = 0u8;
-    // SAFETY: `byte` is writable for one byte; the socket is open.
-    let result = unsafe {
-        libc::recv(
-            socket.as_raw_fd(),
-            (&raw mut byte).cast(),
-            1,
-            libc::MSG_DONTWAIT | libc::MSG_PEEK,
-        )
-    };
-    match result {
-        0 => true,
-        1.. => false,
-        _ => !matches!(
-            io::Error::last_os_error().raw_os_error(),
-            Some(libc::EAGAIN | libc::EINTR)
-        ),
-    }
+/// Whether the peer has ended its stream, however much of it is still to be read.
+pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
+    let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
+    // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
+    unsafe { libc::poll(&mut entry, 1, 0) > 0 }
+}
+
+/// Closes a descriptor in a forked child, where threads that were asleep on it in the parent left
+/// owners behind that will never give it up.
+pub(crate) fn close_in_child(socket: std::sync::Arc<OwnedFd>) {
+    let fd = socket.as_raw_fd();
+    // This owner is left behind too, so that nothing closes the number again.
+    std::mem::forget(socket);
+    // SAFETY: the descriptor is open, and every owner of it is leaked: this one above, and those
+    // of threads that do not exist in this process.
+    unsafe { libc::close(fd) };
 }
 
 pub(crate) fn shut_down_writing(socket: BorrowedFd) {

@@ -1,16 +1,31 @@
 //! Listening and connecting. Knows no messages.
+//!
+//! [`Listener`] is a server's side: a socket and the files by which clients find it. [`Target`] is
+//! a client's side: where the server of an event is to be found.
 
 mod directory;
 mod discovery;
+mod listener;
+mod own_file;
+mod target;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod unix;
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{BorrowedFd, OwnedFd};
+
+pub(crate) use listener::Listener;
+pub(crate) use target::{Attempt, Connected, Target};
+pub(crate) use unix::socket_path;
 
 use crate::settings::Settings;
-use crate::sys::Credentials;
-use crate::{Error, Result};
+use crate::sys::{self, Credentials};
+use crate::{Error, Status};
+
+/// The target of what is logged here.
+const LOG: &str = "dotsock::transport";
 
 /// How server and clients reach each other; the numbers are those of the C API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,120 +46,47 @@ pub(crate) enum Peer {
 
 impl std::fmt::Display for Peer {
     /// `uid 1000, pid 4242` or `127.0.0.1:54321`: how logs and client lists name a peer.
-    fn fmt(&self, _f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        todo!()
-    }
-}
-
-/// A socket that listens, and the files that belong to it.
-///
-/// Dropping it closes descriptors (which gives up the lock) and touches no file, so that a forked
-/// child may drop it.
-#[derive(Debug)]
-pub(crate) struct Listener {
-    _socket: Option<OwnedFd>,
-}
-
-impl Listener {
-    /// Starts to listen for `event_name`. Looks `host` up for TCP.
-    pub fn bind(_transport: Transport, _event_name: &str, _settings: &Settings) -> Result<Listener> {
-        todo!()
-    }
-
-    /// The socket, to wait for connections on.
-    pub fn socket(&self) -> BorrowedFd<'_> {
-        todo!()
-    }
-
-    /// The next connection (TCP_NODELAY set); `None` when none waits.
-    pub fn accept(&self) -> std::io::Result<Option<(OwnedFd, Peer)>> {
-        todo!()
-    }
-
-    /// Path, or numeric `host:port`.
-    pub fn address(&self) -> &str {
-        todo!()
-    }
-
-    /// 0 for Unix.
-    pub fn port(&self) -> u16 {
-        todo!()
-    }
-
-    /// Ends listening: closes the socket and removes the socket or discovery file (its own and
-    /// nobody else's, and the socket file only with `auto_remove_socket`). The lock is still held.
-    pub fn withdraw(&mut self) {
-        todo!()
-    }
-
-    /// Removes the lock file while its lock is still held, then gives the lock up. Called last.
-    pub fn release(self) {
-        todo!()
-    }
-}
-
-/// Where a client connects to.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    _todo: (),
-}
-
-/// An attempt to connect that has begun.
-#[derive(Debug)]
-pub(crate) enum Attempt {
-    Connected(Connected),
-    /// Wait for `socket` to be writable, then call [`Target::finish`].
-    Pending { socket: OwnedFd, address: SocketAddr },
-    /// The Unix server's queue is full and nothing can be waited for: try again in a moment.
-    Busy,
-}
-
-/// A connection to a server.
-#[derive(Debug)]
-pub(crate) struct Connected {
-    pub socket: OwnedFd,
-    pub peer: Peer,
-    /// Path, or numeric `host:port`.
-    pub address: String,
-}
-
-impl Target {
-    /// Where the server of this event is to be found. Looks nothing up yet.
-    pub fn new(_transport: Transport, _event_name: &str, _settings: &Settings) -> Target {
-        todo!()
-    }
-
-    /// Whether `host` is a name that would have to be looked up (and is used at all).
-    pub fn needs_lookup(&self) -> bool {
-        todo!()
-    }
-
-    /// Looks the host name up, which may block; what was found is kept. Does nothing when there is
-    /// nothing to look up.
-    pub fn look_up(&mut self) -> Result<()> {
-        todo!()
-    }
-
-    /// Begins one attempt, without blocking: checks `socket_dir`, reads the discovery file anew.
-    /// No server there is `Status::Closed` with the OS error (ENOENT, ECONNREFUSED), a directory or
-    /// file not to be trusted `Status::Permission`. A name that resolved to several addresses is
-    /// tried at one after the other: `index` says which, 0 first.
-    pub fn attempt(&self, _index: usize) -> Result<Attempt> {
-        todo!()
-    }
-
-    /// How many addresses there are to try: 1, or more for a host name.
-    pub fn addresses(&self) -> usize {
-        todo!()
-    }
-
-    /// The end of a pending attempt whose socket became writable.
-    pub fn finish(&self, _socket: OwnedFd, _address: SocketAddr) -> Result<Connected> {
-        todo!()
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Peer::Unix(Some(Credentials { uid, pid })) => write!(f, "uid {uid}, pid {pid}"),
+            Peer::Unix(None) => f.write_str("unknown peer"),
+            Peer::Tcp(address) => address.fmt(f),
+        }
     }
 }
 
 /// A refusal of a server that runs as another unprivileged user, unless settings allow it.
-pub(crate) fn check_server(_peer: &Peer, _settings: &Settings) -> std::result::Result<(), Error> {
-    todo!()
+pub(crate) fn check_server(peer: &Peer, settings: &Settings) -> Result<(), Error> {
+    let Peer::Unix(credentials) = peer else {
+        return Ok(());
+    };
+    let own = sys::effective_uid();
+    let server = match credentials {
+        _ if settings.allow_foreign_server => return Ok(()),
+        Some(Credentials { uid, .. }) if *uid == own || *uid == 0 => return Ok(()),
+        Some(Credentials { uid, .. }) => format!("uid {uid}"),
+        None => "an unknown user".to_owned(),
+    };
+    Err(Error::new(
+        Status::Permission,
+        format!(
+            "The server runs as {server}, this client as uid {own}: a server of another \
+             unprivileged user is refused. Set allow_foreign_server = true to trust it"
+        ),
+    ))
+}
+
+/// What an error of a system call on a file or an address means to the caller.
+fn os_error(text: impl std::fmt::Display, error: &io::Error) -> Error {
+    let status = match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => Status::Permission,
+        Some(libc::ENAMETOOLONG) => Status::Invalid,
+        _ => Status::Io,
+    };
+    Error::os(status, text, error)
+}
+
+/// Whether a file or directory of this owner can be trusted: it is the user's own, or root's.
+fn is_trusted_owner(uid: u32) -> bool {
+    uid == 0 || uid == sys::effective_uid()
 }

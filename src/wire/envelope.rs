@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use crate::{MessageType, Result};
-use crate::timestamp::Stamp;
+use super::frame::HEADER;
+use super::msgpack::{Reason, TOO_DEEP, Token, read, skip};
+use crate::timestamp::{Iso, Stamp};
+use crate::{Error, MessageType, Result, Status};
 
 /// Where the fields of an envelope stand, as offsets from the start of its frame (header included).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,35 +17,267 @@ pub(crate) struct Fields {
     pub message_type: MessageType,
 }
 
+/// What stands before the event's name in a frame of our own, after the header.
+const BEGIN: &[u8; 12] = b"\x85\xaaevent_name";
+const TIMESTAMP_MS: &[u8; 13] = b"\xactimestamp_ms";
+const TIMESTAMP_ISO: &[u8; 14] = b"\xadtimestamp_iso";
+const MESSAGE_TYPE: &[u8; 13] = b"\xacmessage_type";
+const DATA: &[u8; 5] = b"\xa4data";
+const EMPTY_MAP: &[u8] = &[0x80];
+
+/// The longest body whose frame is still counted in 32 bits.
+pub(crate) const LONGEST_BODY: usize = u32::MAX as usize - HEADER;
+
+const TRAILING: Reason = "bytes are left over behind it";
+
 /// Checks the envelope in a whole frame (header included) and finds its fields.
 /// The error says what is wrong with it.
-pub(crate) fn check(_frame: &[u8], _max_depth: usize) -> std::result::Result<Fields, &'static str> {
-    todo!()
+#[inline]
+pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Fields, Reason> {
+    if u32::try_from(frame.len()).is_err() {
+        return Err("it is larger than 4 GiB");
+    }
+    match usual_head(frame) {
+        Some(mut fields) => {
+            let end = skip_data(frame, fields.data.start as usize, max_depth)?;
+            fields.data.end = end as u32;
+            if end == frame.len() { Ok(fields) } else { Err(TRAILING) }
+        }
+        None => check_any_order(frame, max_depth),
+    }
 }
 
-/// Checks that `data` is one map with str keys, nested no deeper than `max_depth`.
-pub(crate) fn check_payload(_data: &[u8], _max_depth: usize) -> Result<()> {
-    todo!()
+/// The fields of an envelope that is laid out as ours are, up to where its data begins; `None`
+/// says only that it is laid out in another way.
+#[inline]
+fn usual_head(frame: &[u8]) -> Option<Fields> {
+    let at = expect(frame, HEADER, BEGIN)?;
+    let (Token::Str(event_name), name_end) = read(frame, at).ok()? else {
+        return None;
+    };
+    let at = expect(frame, name_end, TIMESTAMP_MS)?;
+    let at = expect(frame, at, &[0xcf])?;
+    let timestamp_ms = u64::from_be_bytes(*frame.get(at..)?.first_chunk()?);
+    let at = expect(frame, at + 8, TIMESTAMP_ISO)?;
+    let (Token::Str(timestamp_iso), iso_end) = read(frame, at).ok()? else {
+        return None;
+    };
+    let at = expect(frame, iso_end, MESSAGE_TYPE)?;
+    let (Token::Str(message_type), at) = read(frame, at).ok()? else {
+        return None;
+    };
+    let at = expect(frame, at, DATA)?;
+    str::from_utf8(event_name).ok()?;
+    str::from_utf8(timestamp_iso).ok()?;
+    Some(Fields {
+        event_name: (name_end - event_name.len()) as u32..name_end as u32,
+        timestamp_iso: (iso_end - timestamp_iso.len()) as u32..iso_end as u32,
+        data: at as u32..at as u32,
+        timestamp_ms: i64::try_from(timestamp_ms).ok()?,
+        message_type: MessageType::from_wire(message_type)?,
+    })
+}
+
+#[inline(always)]
+fn expect<const N: usize>(frame: &[u8], at: usize, bytes: &[u8; N]) -> Option<usize> {
+    (frame.get(at..)?.first_chunk::<N>()? == bytes).then_some(at + N)
+}
+
+/// The same for keys in any order, in any encoding, among others that are not known.
+#[inline(never)]
+fn check_any_order(frame: &[u8], max_depth: usize) -> std::result::Result<Fields, Reason> {
+    let (Token::Map(pairs), mut at) = read(frame, HEADER)? else {
+        return Err("it is no map");
+    };
+    let mut event_name = None;
+    let mut timestamp_ms = None;
+    let mut timestamp_iso = None;
+    let mut message_type = None;
+    let mut data = None;
+    for _ in 0..pairs {
+        let value = skip(frame, at, max_depth)?;
+        let known = match read(frame, at)?.0 {
+            Token::Str(key) => key,
+            _ => b"",
+        };
+        at = if known == b"data" {
+            skip_data(frame, value, max_depth)?
+        } else {
+            skip(frame, value, max_depth)?
+        };
+        let token = read(frame, value)?.0;
+        match (known, token) {
+            (b"event_name", Token::Str(text)) => {
+                set(&mut event_name, text_range(text, at).ok_or("`event_name` is not UTF-8")?)?
+            }
+            (b"event_name", _) => return Err("`event_name` is no str"),
+            (b"timestamp_ms", Token::Int(ms)) => set(&mut timestamp_ms, ms)?,
+            (b"timestamp_ms", Token::Uint(ms)) => {
+                let ms = ms.try_into().map_err(|_| "`timestamp_ms` exceeds 64 signed bits")?;
+                set(&mut timestamp_ms, ms)?
+            }
+            (b"timestamp_ms", _) => return Err("`timestamp_ms` is no integer"),
+            (b"timestamp_iso", Token::Str(text)) => set(
+                &mut timestamp_iso,
+                text_range(text, at).ok_or("`timestamp_iso` is not UTF-8")?,
+            )?,
+            (b"timestamp_iso", _) => return Err("`timestamp_iso` is no str"),
+            (b"message_type", Token::Str(text)) => {
+                let known = MessageType::from_wire(text);
+                set(&mut message_type, known.ok_or("`message_type` is none that we know")?)?
+            }
+            (b"message_type", _) => return Err("`message_type` is no str"),
+            (b"data", _) => set(&mut data, value as u32..at as u32)?,
+            _ => {}
+        }
+    }
+    if at != frame.len() {
+        return Err(TRAILING);
+    }
+    Ok(Fields {
+        event_name: event_name.ok_or("`event_name` is missing")?,
+        timestamp_ms: timestamp_ms.ok_or("`timestamp_ms` is missing")?,
+        timestamp_iso: timestamp_iso.ok_or("`timestamp_iso` is missing")?,
+        message_type: message_type.ok_or("`message_type` is missing")?,
+        data: data.ok_or("`data` is missing")?,
+    })
+}
+
+fn set<T>(field: &mut Option<T>, value: T) -> std::result::Result<(), Reason> {
+    match field.replace(value) {
+        None => Ok(()),
+        Some(_) => Err("one of its keys is there twice"),
+    }
+}
+
+/// Where text that ends at `end` stands, if it is UTF-8.
+fn text_range(text: &[u8], end: usize) -> Option<Range<u32>> {
+    str::from_utf8(text).ok()?;
+    Some((end - text.len()) as u32..end as u32)
+}
+
+/// Where the payload at `at` ends: a map with str keys.
+#[inline]
+fn skip_data(bytes: &[u8], at: usize, max_depth: usize) -> std::result::Result<usize, Reason> {
+    let (Token::Map(pairs), mut at) = read(bytes, at)? else {
+        return Err("the payload is no map");
+    };
+    let Some(depth_left) = max_depth.checked_sub(1) else {
+        return Err(TOO_DEEP);
+    };
+    for _ in 0..pairs {
+        let (Token::Str(_), value) = read(bytes, at)? else {
+            return Err("the payload has a key that is no str");
+        };
+        at = skip(bytes, value, depth_left)?;
+    }
+    Ok(at)
+}
+
+/// Checks that `data` is one map with str keys, nested no deeper than `max_depth`, and returns
+/// what is to be sent for it: nothing at all stands for the empty map.
+pub(crate) fn check_payload(data: &[u8], max_depth: usize) -> Result<&[u8]> {
+    if data.is_empty() {
+        return Ok(EMPTY_MAP);
+    }
+    let reason = match skip_data(data, 0, max_depth) {
+        Ok(end) if end == data.len() => return Ok(data),
+        Ok(_) => TRAILING,
+        Err(reason) => reason,
+    };
+    Err(Error::new(
+        Status::Message,
+        format!(
+            "The payload must be one MessagePack map with str keys, at most {max_depth} levels \
+             deep: {reason}"
+        ),
+    ))
 }
 
 /// The envelope of one event and type, with only the stamp, the lengths and the payload missing.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
-    _bytes: Vec<u8>,
+    /// A usual head with zeros where length and stamp belong.
+    bytes: Vec<u8>,
+    event_name: Range<u32>,
+    timestamp_ms: usize,
+    timestamp_iso: usize,
+    message_type: MessageType,
 }
 
 impl Template {
-    pub fn new(_event_name: &str, _message_type: MessageType) -> Template {
-        todo!()
+    pub fn new(event_name: &str, message_type: MessageType) -> Template {
+        let mut bytes = vec![0; HEADER];
+        bytes.extend_from_slice(BEGIN);
+        write_str(&mut bytes, event_name);
+        let name_end = bytes.len();
+        bytes.extend_from_slice(TIMESTAMP_MS);
+        bytes.extend_from_slice(&[0xcf, 0, 0, 0, 0, 0, 0, 0, 0]);
+        let timestamp_ms = bytes.len() - 8;
+        bytes.extend_from_slice(TIMESTAMP_ISO);
+        write_str(&mut bytes, str::from_utf8(&[0; Iso::USUAL_LEN]).unwrap_or_default());
+        let timestamp_iso = bytes.len() - Iso::USUAL_LEN;
+        bytes.extend_from_slice(MESSAGE_TYPE);
+        write_str(&mut bytes, message_type.wire_name());
+        bytes.extend_from_slice(DATA);
+        let event_name = (name_end - event_name.len()) as u32..name_end as u32;
+        Template { bytes, event_name, timestamp_ms, timestamp_iso, message_type }
     }
 
-    /// Bytes of everything in a frame that stands before the payload, header included.
+    /// Bytes of everything in a frame that stands before the payload, header included, for any
+    /// stamp of the years 1971 to 9999 in a zone whose offset is whole minutes.
     pub fn head_len(&self) -> usize {
-        todo!()
+        self.bytes.len()
     }
 
-    /// Appends that head, for a payload of `data_len` bytes that follows.
-    pub fn write_head(&self, _stamp: &Stamp, _data_len: usize, _out: &mut Vec<u8>) {
-        todo!()
+    /// Appends that head, for a payload of `data_len` bytes that follows, and returns where the
+    /// fields of this frame stand. The caller has made sure that the body stays within
+    /// [`LONGEST_BODY`].
+    #[inline]
+    pub fn write_head(&self, stamp: &Stamp, data_len: usize, out: &mut Vec<u8>) -> Fields {
+        let start = out.len();
+        match stamp.iso.as_usual() {
+            Some(iso) if stamp.ms > u32::MAX.into() => {
+                out.extend_from_slice(&self.bytes);
+                let head = &mut out[start..];
+                head[self.timestamp_ms..][..8].copy_from_slice(&stamp.ms.to_be_bytes());
+                head[self.timestamp_iso..][..Iso::USUAL_LEN].copy_from_slice(iso);
+            }
+            _ => self.write_unusual_head(stamp, out),
+        }
+        let head_len = out.len() - start;
+        let body_len = (head_len + data_len - HEADER) as u32;
+        out[start..][..HEADER].copy_from_slice(&body_len.to_be_bytes());
+        let iso_end = head_len - self.behind_stamp().len();
+        Fields {
+            event_name: self.event_name.clone(),
+            timestamp_iso: (iso_end - stamp.iso.as_bytes().len()) as u32..iso_end as u32,
+            data: head_len as u32..(head_len + data_len) as u32,
+            timestamp_ms: stamp.ms,
+            message_type: self.message_type,
+        }
+    }
+
+    /// The same for a stamp whose encoding has another length than usual.
+    #[cold]
+    fn write_unusual_head(&self, stamp: &Stamp, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..self.timestamp_ms - 1]);
+        // Writing to a Vec cannot fail.
+        let _ = rmp::encode::write_sint(out, stamp.ms);
+        out.extend_from_slice(TIMESTAMP_ISO);
+        write_str(out, stamp.iso.as_str());
+        out.extend_from_slice(self.behind_stamp());
+    }
+
+    fn behind_stamp(&self) -> &[u8] {
+        &self.bytes[self.timestamp_iso + Iso::USUAL_LEN..]
     }
 }
+
+fn write_str(out: &mut Vec<u8>, text: &str) {
+    // Writing to a Vec cannot fail.
+    let _ = rmp::encode::write_str(out, text);
+}
+
+#[cfg(test)]
+mod tests;

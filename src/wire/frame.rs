@@ -1,9 +1,12 @@
 //! Length-prefixed frames: cutting them out of a stream of bytes.
 
-use crate::Result;
+use crate::{Error, Result};
 
 /// Bytes of the length in front of every body.
 pub(crate) const HEADER: usize = 4;
+
+/// From this many bytes on, handing a frame's memory over beats copying the frame.
+const LARGE: usize = 16 * 1024;
 
 /// What stands at the head of the bytes that have arrived.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,51 +24,242 @@ pub(crate) enum Cut {
 /// Memory grows with the bytes that arrived, never with a length that was announced.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuffer {
-    _bytes: Vec<u8>,
+    /// All of the memory, initialized once; what has arrived and was not taken is `head..tail`.
+    bytes: Vec<u8>,
+    head: usize,
+    tail: usize,
+    /// The size of the last large frame: the next one is likely to need as much.
+    last_large: usize,
 }
 
 impl FrameBuffer {
     /// Room to read into: at least one byte, `size` where memory is there already, and up to
     /// what the frame that has begun still lacks (growing with what has arrived).
-    pub fn room(&mut self, _size: usize) -> Result<&mut [u8]> {
-        todo!()
+    pub fn room(&mut self, size: usize) -> Result<&mut [u8]> {
+        self.move_to_front();
+        let usual = size.max(self.last_large).max(1);
+        if self.tail == 0 && self.bytes.len() > usual {
+            self.bytes = Vec::new();
+        }
+        if self.bytes.is_empty() {
+            self.grow_to(usual)?;
+        }
+        let whole = self.announced().map(|body| HEADER.saturating_add(body));
+        if self.tail == self.bytes.len() {
+            let doubled = self.bytes.len().saturating_mul(2).max(HEADER);
+            self.grow_to(whole.map_or(doubled, |whole| doubled.min(whole).max(self.tail + 1)))?;
+        }
+        // Reading no further than the end of a large frame leaves it alone in the buffer, so that
+        // `take` can hand the buffer over.
+        let end = match whole {
+            Some(whole) if whole >= LARGE && whole > self.tail => whole.min(self.bytes.len()),
+            _ => self.bytes.len(),
+        };
+        Ok(&mut self.bytes[self.tail..end])
     }
 
     /// `count` bytes were read into the room.
-    pub fn filled(&mut self, _count: usize) {
-        todo!()
+    pub fn filled(&mut self, count: usize) {
+        self.tail += count;
+        debug_assert!(self.tail <= self.bytes.len());
     }
 
     /// What stands at the head.
-    pub fn cut(&self, _max_body: usize) -> Cut {
-        todo!()
+    #[inline]
+    pub fn cut(&self, max_body: usize) -> Cut {
+        match self.announced() {
+            Some(body) if body > max_body => Cut::TooLarge(body),
+            Some(body) if self.tail - self.head - HEADER >= body => Cut::Frame(body),
+            _ => Cut::Incomplete,
+        }
     }
 
     /// Takes the frame at the head, with its header, out of the buffer, without copying.
-    pub fn next(&mut self, _body: usize) -> &[u8] {
-        todo!()
+    ///
+    /// `body` is the length that [`FrameBuffer::cut`] found.
+    #[inline]
+    pub fn next(&mut self, body: usize) -> &[u8] {
+        let start = self.head;
+        self.head += HEADER + body;
+        if HEADER + body >= LARGE {
+            self.last_large = HEADER + body;
+        }
+        &self.bytes[start..self.head]
     }
 
     /// The frame at the head, with its header, as memory of its own: the buffer itself where it
     /// holds just that one large frame, else a copy. (Allocated fallibly.)
-    pub fn take(&mut self, _body: usize) -> Result<Vec<u8>> {
-        todo!()
+    pub fn take(&mut self, body: usize) -> Result<Vec<u8>> {
+        let whole = HEADER + body;
+        let alone = self.head == 0 && self.tail == whole;
+        if whole >= LARGE && alone && whole >= self.bytes.len() / 2 {
+            let mut frame = std::mem::take(&mut self.bytes);
+            frame.truncate(whole);
+            *self = FrameBuffer { last_large: whole, ..FrameBuffer::default() };
+            return Ok(frame);
+        }
+        let mut frame = Vec::new();
+        frame.try_reserve_exact(whole).map_err(|_| Error::no_memory(whole))?;
+        frame.extend_from_slice(self.next(body));
+        Ok(frame)
     }
 
     /// How many bytes have arrived and were not taken.
     pub fn len(&self) -> usize {
-        todo!()
+        self.tail - self.head
     }
 
     /// Gives memory back that an idle connection need not keep: the whole of it when the buffer
     /// is empty, else all but what holds the frame that has begun. Returns the freed allocation
     /// for the next connection that reads.
     pub fn release(&mut self) -> Vec<u8> {
-        todo!()
+        let mut kept = Vec::new();
+        // What is half full is in good use, and copying it at every pause would cost too much.
+        if self.len() > 0
+            && (self.len() >= self.bytes.len() / 2 || kept.try_reserve_exact(self.len()).is_err())
+        {
+            return Vec::new();
+        }
+        kept.extend_from_slice(&self.bytes[self.head..self.tail]);
+        let freed = std::mem::replace(&mut self.bytes, kept);
+        (self.head, self.tail, self.last_large) = (0, self.bytes.len(), 0);
+        freed
     }
 
-    /// Gives an empty buffer memory to read into, as [`FrameBuffer::release`] returned it.
-    pub fn lend(&mut self, _spare: Vec<u8>) {
-        todo!()
+    /// Gives the buffer memory to read into, as [`FrameBuffer::release`] returned it. A frame
+    /// that has begun moves there, if there is more room than it has.
+    pub fn lend(&mut self, mut spare: Vec<u8>) {
+        if spare.len() > self.bytes.len() {
+            let len = self.len();
+            spare[..len].copy_from_slice(&self.bytes[self.head..self.tail]);
+            (self.bytes, self.head, self.tail) = (spare, 0, len);
+        }
+    }
+
+    /// The length of the body at the head, once its header is there.
+    #[inline]
+    fn announced(&self) -> Option<usize> {
+        let header = self.bytes[self.head..self.tail].first_chunk::<HEADER>()?;
+        Some(u32::from_be_bytes(*header) as usize)
+    }
+
+    fn move_to_front(&mut self) {
+        if self.head > 0 {
+            self.bytes.copy_within(self.head..self.tail, 0);
+            (self.head, self.tail) = (0, self.tail - self.head);
+        }
+    }
+
+    fn grow_to(&mut self, size: usize) -> Result<()> {
+        let more = size - self.bytes.len();
+        self.bytes.try_reserve_exact(more).map_err(|_| Error::no_memory(size))?;
+        self.bytes.resize(size, 0);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAX: usize = 1 << 24;
+
+    fn frame(body: &[u8]) -> Vec<u8> {
+        let mut frame = (body.len() as u32).to_be_bytes().to_vec();
+        frame.extend_from_slice(body);
+        frame
+    }
+
+    /// Feeds all of `bytes`, at most `chunk` at a time, and takes every frame that becomes whole.
+    fn feed(buffer: &mut FrameBuffer, mut bytes: &[u8], chunk: usize, size: usize) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        while !bytes.is_empty() {
+            let room = buffer.room(size).unwrap();
+            let count = room.len().min(chunk).min(bytes.len());
+            room[..count].copy_from_slice(&bytes[..count]);
+            buffer.filled(count);
+            bytes = &bytes[count..];
+            while let Cut::Frame(body) = buffer.cut(MAX) {
+                frames.push(buffer.take(body).unwrap());
+            }
+        }
+        frames
+    }
+
+    #[test]
+    fn frames_come_out_whole_however_the_stream_is_split() {
+        let sent = [frame(b"one"), frame(b""), frame(&[7; 300]), frame(b"four")];
+        let stream = sent.concat();
+        for chunk in 1..=stream.len() {
+            for size in [1, 5, 64, 65536] {
+                let mut buffer = FrameBuffer::default();
+                assert_eq!(feed(&mut buffer, &stream, chunk, size), sent);
+                assert_eq!(buffer.len(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn frames_larger_than_a_read_come_out_whole() {
+        let sent = [frame(&[1; 70_000]), frame(&[2; 20_000]), frame(b"x"), frame(&[3; 1_000_000])];
+        for chunk in [1000, 65536, usize::MAX] {
+            assert_eq!(feed(&mut FrameBuffer::default(), &sent.concat(), chunk, 65536), sent);
+        }
+    }
+
+    #[test]
+    fn memory_grows_with_what_arrived_not_with_what_was_announced() {
+        let mut buffer = FrameBuffer::default();
+        feed(&mut buffer, &(1u32 << 24).to_be_bytes(), 4, 64);
+        assert_eq!(buffer.cut(MAX), Cut::Incomplete);
+        for arrived in 5..10_000 {
+            feed(&mut buffer, &[0], 1, 64);
+            assert!(buffer.bytes.capacity() <= 2 * arrived.max(64), "{arrived}");
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_told_at_once() {
+        let mut buffer = FrameBuffer::default();
+        feed(&mut buffer, b"GET / HTTP/1.1\r\n\r\n", 100, 65536);
+        assert_eq!(buffer.cut(MAX), Cut::TooLarge(0x4745_5420));
+        assert_eq!(buffer.cut(0x4745_5420), Cut::Incomplete);
+    }
+
+    #[test]
+    fn a_large_frame_is_handed_over_and_the_next_one_fits_at_once() {
+        let sent = frame(&[5; 80_000]);
+        let mut buffer = FrameBuffer::default();
+        for _ in 0..3 {
+            while buffer.cut(MAX) == Cut::Incomplete {
+                let have = buffer.len();
+                let room = buffer.room(65536).unwrap();
+                let count = room.len().min(sent.len() - have);
+                room[..count].copy_from_slice(&sent[have..have + count]);
+                buffer.filled(count);
+            }
+            let memory = buffer.bytes.as_ptr();
+            let taken = buffer.take(80_000).unwrap();
+            assert_eq!(taken, sent);
+            assert_eq!(taken.as_ptr(), memory);
+            assert_eq!(buffer.room(65536).unwrap().len(), sent.len());
+        }
+    }
+
+    #[test]
+    fn an_idle_buffer_gives_its_memory_back_and_keeps_what_has_begun() {
+        let mut buffer = FrameBuffer::default();
+        let sent = frame(&[9; 100]);
+        assert_eq!(feed(&mut buffer, &sent, 1000, 65536).len(), 1);
+        let spare = buffer.release();
+        assert_eq!(spare.len(), 65536);
+        assert_eq!(buffer.bytes.capacity(), 0);
+
+        feed(&mut buffer, &sent[..50], 1000, 65536);
+        assert_eq!(buffer.release().len(), 65536);
+        assert_eq!((buffer.len(), buffer.bytes.capacity()), (50, 50));
+        buffer.lend(spare);
+        assert_eq!(buffer.room(65536).unwrap().len(), 65536 - 50);
+        assert_eq!(feed(&mut buffer, &sent[50..], 1000, 65536), [sent]);
     }
 }

@@ -3,3 +3,4 @@
 pub(crate) mod envelope;
 pub(crate) mod frame;
 pub(crate) mod json;
+pub(crate) mod msgpack;

@@ -1,0 +1,142 @@
+# Building, testing and installing dotsock: `make help` says what there is.
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DOCDIR ?= $(PREFIX)/share/doc/dotsock
+DESTDIR ?=
+
+CARGO ?= cargo
+STRIP ?= strip
+
+# Everything that names the version has it from here.
+field = $(shell sed -n 's/^$(1) = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
+VERSION := $(call field,version)
+DESCRIPTION := $(call field,description)
+MAJOR := $(firstword $(subst ., ,$(VERSION)))
+
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+LIBRARIES := $(RELEASE)/libdotsock.so $(RELEASE)/libdotsock.a
+SOURCES := Cargo.toml Cargo.lock build.rs config/settings.toml $(shell find src -name '*.rs')
+STAGE := $(CURDIR)/build/stage
+
+.PHONY: help build demo test install uninstall header format lint type-check all-checks clean
+
+help:
+	@echo 'make build       the libraries, in $(RELEASE)'
+	@echo 'make demo        a C server and two C clients, and what they say to each other'
+	@echo 'make test        every test'
+	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
+	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
+	@echo 'make uninstall   with the same variables: removes what install installed'
+	@echo 'make header      writes include/ anew, from src/ffi'
+	@echo 'make format      formats the code'
+	@echo 'make lint        clippy, warnings are errors'
+	@echo 'make type-check  compiles without making anything'
+	@echo 'make all-checks  formatting, lint, type-check'
+	@echo 'make clean       removes what was built'
+
+build: $(LIBRARIES)
+
+# Only if something has changed: so that an install as root, after a build as a user, just copies.
+$(LIBRARIES) &: $(SOURCES)
+	@command -v $(CARGO) > /dev/null || \
+	    { echo 'cargo is not in the PATH: build first (make build), or set CARGO' >&2; exit 1; }
+	$(CARGO) build --release --locked --lib
+	@touch $(LIBRARIES)
+
+demo:
+	@tests/tools.sh cc pkg-config
+	@$(MAKE) --no-print-directory stage
+	examples-c/demo.sh $(STAGE)
+
+test: tools all-checks
+	$(CARGO) test --locked
+	$(MAKE) --no-print-directory stage
+	tests/install.sh $(STAGE)
+	tests/c/run.sh $(STAGE)
+
+.PHONY: tools stage
+tools:
+	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit rustfmt clippy
+
+# Installs to where the tests and the demo look for it.
+stage: $(LIBRARIES)
+	@rm -rf $(STAGE)
+	@$(MAKE) --no-print-directory install PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib \
+	    INCLUDEDIR=$(STAGE)/include DOCDIR=$(STAGE)/share/doc/dotsock DESTDIR=
+
+# --- Installing ----------------------------------------------------------------------------------
+
+override PREFIX := $(abspath $(PREFIX))
+override LIBDIR := $(abspath $(LIBDIR))
+override INCLUDEDIR := $(abspath $(INCLUDEDIR))
+override DOCDIR := $(abspath $(DOCDIR))
+
+SHARED := libdotsock.so.$(VERSION)
+CMAKEDIR := $(LIBDIR)/cmake/dotsock
+INSTALLED := \
+    $(addprefix $(LIBDIR)/,$(SHARED) libdotsock.so.$(MAJOR) libdotsock.so libdotsock.a) \
+    $(addprefix $(INCLUDEDIR)/,dotsock.h dotsock.cdef) \
+    $(LIBDIR)/pkgconfig/dotsock.pc \
+    $(addprefix $(CMAKEDIR)/,dotsockConfig.cmake dotsockConfigVersion.cmake) \
+    $(DOCDIR)/settings.toml
+
+# A path as seen from another one, where both are below PREFIX: what is installed may be moved then.
+below_prefix = $(filter $(PREFIX)/%,$(1)/)
+seen_from = $(shell realpath --canonicalize-missing --no-symlinks --relative-to='$(1)' '$(2)')
+PC_PREFIX = $(if $(call below_prefix,$(LIBDIR)),$${pcfiledir}/$(call \
+    seen_from,$(LIBDIR)/pkgconfig,$(PREFIX)),$(PREFIX))
+PC_LIBDIR = $(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))
+PC_INCLUDEDIR = $(patsubst $(PREFIX)/%,$${prefix}/%,$(INCLUDEDIR))
+CMAKE_INCLUDEDIR = $(if $(and $(call below_prefix,$(LIBDIR)),$(call \
+    below_prefix,$(INCLUDEDIR))),$(call seen_from,$(LIBDIR),$(INCLUDEDIR)),$(INCLUDEDIR))
+
+install: $(LIBRARIES)
+	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)' \
+	    '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(DOCDIR)'
+	install -m 755 '$(RELEASE)/libdotsock.so' '$(DESTDIR)$(LIBDIR)/$(SHARED)'
+	ln -sf $(SHARED) '$(DESTDIR)$(LIBDIR)/libdotsock.so.$(MAJOR)'
+	ln -sf libdotsock.so.$(MAJOR) '$(DESTDIR)$(LIBDIR)/libdotsock.so'
+	install -m 644 '$(RELEASE)/libdotsock.a' '$(DESTDIR)$(LIBDIR)/libdotsock.a'
+	$(STRIP) --strip-debug '$(DESTDIR)$(LIBDIR)/libdotsock.a'
+	install -m 644 include/dotsock.h include/dotsock.cdef '$(DESTDIR)$(INCLUDEDIR)'
+	install -m 644 config/settings.toml '$(DESTDIR)$(DOCDIR)/settings.toml'
+	sed -e 's|@PREFIX@|$(PC_PREFIX)|' -e 's|@LIBDIR@|$(PC_LIBDIR)|' \
+	    -e 's|@INCLUDEDIR@|$(PC_INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+	    -e 's|@DESCRIPTION@|$(DESCRIPTION)|' dotsock.pc.in \
+	    > '$(DESTDIR)$(LIBDIR)/pkgconfig/dotsock.pc'
+	for file in dotsockConfig dotsockConfigVersion; do \
+	    sed -e 's|@INCLUDEDIR@|$(CMAKE_INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|g' \
+	        -e 's|@MAJOR@|$(MAJOR)|g' cmake/$$file.cmake.in \
+	        > '$(DESTDIR)$(CMAKEDIR)/'$$file.cmake || exit 1; \
+	done
+	chmod 644 '$(DESTDIR)$(LIBDIR)/pkgconfig/dotsock.pc' '$(DESTDIR)$(CMAKEDIR)'/*.cmake
+	@# The loader looks a library up in a cache, which only root may renew.
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
+
+uninstall:
+	rm -f $(foreach file,$(INSTALLED),'$(DESTDIR)$(file)')
+	@rmdir '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)' 2> /dev/null || true
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
+
+# --- Developing ----------------------------------------------------------------------------------
+
+header:
+	DOTSOCK_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
+
+format:
+	$(CARGO) fmt
+
+lint:
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+type-check:
+	$(CARGO) check --locked --all-targets
+
+all-checks: lint type-check
+	$(CARGO) fmt --check
+
+clean:
+	$(CARGO) clean
+	rm -rf build

@@ -1,0 +1,1291 @@
+/*
+ * dotsock: event sockets.
+ *
+ * A program says what it is doing, others listen: a server is named by an event and sends messages
+ * to its clients, over a Unix socket or TCP.
+ *
+ *     sock_server *server = sock_server_new(DOTSOCK_UNIX, "my_event", NULL);
+ *     if (!server || sock_server_start(server) != DOTSOCK_OK) {
+ *         fprintf(stderr, "%s\n", sock_last_error());
+ *         return 1;
+ *     }
+ *     sock_send_json(server, DOTSOCK_DATA, "{\"status\": \"processing\", \"progress\": 50}", NULL);
+ *     sock_server_free(server);
+ *
+ *     sock_client *client = sock_client_new(DOTSOCK_UNIX, "my_event", NULL);
+ *     sock_message *message;
+ *     if (!client || sock_client_connect(client) != DOTSOCK_OK) {
+ *         fprintf(stderr, "%s\n", sock_last_error());
+ *         return 1;
+ *     }
+ *     while (sock_client_recv(client, -1, &message) == DOTSOCK_OK) {
+ *         printf("%s\n", sock_message_data_json(message));
+ *         sock_message_free(message);
+ *     }
+ *     sock_client_free(client);
+ *
+ * What holds for all functions:
+ *
+ * Success and failure. A constructor returns a pointer, or NULL. Every other call that can fail
+ * returns int: DOTSOCK_OK (0), or a negative DOTSOCK_E_... Outputs are written on success only.
+ * Why a call failed, sock_last_status(), sock_last_error() and sock_last_os_error() say: they
+ * belong to the thread, every call that can fail sets or clears them, getters, _free and _cancel
+ * leave them alone. These errors are possible everywhere and not repeated below:
+ *   DOTSOCK_E_INVALID    a required pointer is NULL, text is not UTF-8, a size comes without a
+ *                        pointer ((NULL, 0) is an empty buffer), a number is out of range
+ *   DOTSOCK_E_FORKED     the handle was made before a fork, and this is the child
+ *   DOTSOCK_E_NO_MEMORY  there is no memory for something that a peer or an argument sizes
+ *   DOTSOCK_E_INTERNAL   a defect in the library; please report what sock_last_error() says
+ * A getter that gets NULL, or an index out of range, answers NULL, 0, or -1 where 0 would mean
+ * something.
+ *
+ * Ownership. Who gets a pointer from a constructor, or through an out-pointer that is not const,
+ * frees it with that type's _free, which does nothing for NULL. What a getter returns is borrowed
+ * from its object until that is freed. What is passed in is copied, and stays the caller's.
+ *
+ * Threads. All calls on one object may be made from any number of threads at once, _free aside.
+ * Errors and the texts of errors belong to the thread that made the call.
+ *
+ * Hooks and log functions. No lock is held while one runs: it may make every call. What would pull
+ * the object away from under it (sock_server_free() in a hook, stop and _free in a log function)
+ * takes effect when it has returned. It must return: no longjmp and no C++ exception goes through.
+ *
+ * Signals. The library installs no signal handler and never raises SIGPIPE. A server's own thread
+ * blocks all signals. DOTSOCK_E_INTERRUPTED says that a handler ran during a wait. The two _cancel
+ * functions may be called from one.
+ *
+ * Fork. In a forked child, servers and clients from before the fork answer DOTSOCK_E_FORKED, their
+ * getters answer as for NULL, and _free runs the hooks' `drop`s and touches neither peers nor
+ * files. Messages, options and lists go on working, and so do new servers and clients.
+ *
+ * Descriptors that the library hands out belong to the object: wait on them, never read or close
+ * them.
+ *
+ * Versions. Later versions add functions, options, statuses, kinds of events and counters: ignore
+ * values that you don't know.
+ *
+ * This file is generated; its source is in src/ffi/.
+ */
+
+#ifndef DOTSOCK_H
+#define DOTSOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; sock_version() is that of the library in use. */
+#define DOTSOCK_VERSION_MAJOR 0
+#define DOTSOCK_VERSION_MINOR 1
+#define DOTSOCK_VERSION_PATCH 0
+
+/** Whether this header is of that version or a later one, for #if. */
+#define DOTSOCK_VERSION_AT_LEAST(major, minor, patch) \
+    (DOTSOCK_VERSION_MAJOR > (major) || \
+     (DOTSOCK_VERSION_MAJOR == (major) && \
+      (DOTSOCK_VERSION_MINOR > (minor) || \
+       (DOTSOCK_VERSION_MINOR == (minor) && DOTSOCK_VERSION_PATCH >= (patch)))))
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------------------------------------
+ * Constants
+ * ------------------------------------------------------------------------------------------------
+ * All are enums, so that LuaJIT and cgo see them too. Functions take and return them as `int`:
+ * later versions add values, and a program ignores those that it doesn't know.
+ */
+
+/** How a call ended. Every function that returns `int` without saying otherwise returns one. */
+typedef enum {
+  /** It did what was asked. */
+  DOTSOCK_OK = 0,
+  /** An argument is wrong; sock_last_error() names it, its value and what is allowed. */
+  DOTSOCK_E_INVALID = -1,
+  /** The operating system refused something; see sock_last_os_error(). */
+  DOTSOCK_E_IO = -2,
+  /** Nothing happened in time. */
+  DOTSOCK_E_TIMEOUT = -3,
+  /** Not connected, or the peer is gone. */
+  DOTSOCK_E_CLOSED = -4,
+  /** A message is malformed, too large, or cannot be encoded. */
+  DOTSOCK_E_MESSAGE = -5,
+  /** The server has as many clients as its option `max_connections` allows. */
+  DOTSOCK_E_MAX_CONNECTIONS = -6,
+  /** The server is not running. */
+  DOTSOCK_E_NOT_RUNNING = -7,
+  /** No client has this id. */
+  DOTSOCK_E_NO_CLIENT = -8,
+  /** A live server has this event, or no port in the range is free. */
+  DOTSOCK_E_IN_USE = -9,
+  /** Access was refused, or a file or a peer is not to be trusted. */
+  DOTSOCK_E_PERMISSION = -10,
+  /** The server does not accept messages from its clients. */
+  DOTSOCK_E_SEND_DENIED = -11,
+  /** The client's queue is full. */
+  DOTSOCK_E_FULL = -12,
+  /** The call is not possible in this state. */
+  DOTSOCK_E_STATE = -13,
+  /** sock_server_cancel() or sock_client_cancel() ended the wait. */
+  DOTSOCK_E_CANCELLED = -14,
+  /** A signal handler ran during the wait: go on, or see what it asked for. */
+  DOTSOCK_E_INTERRUPTED = -15,
+  /** The handle was made before a fork, and this is the child: make a new one. */
+  DOTSOCK_E_FORKED = -16,
+  /** A defect in the library; sock_last_error() says what to report. */
+  DOTSOCK_E_INTERNAL = -17,
+  /** Memory ran out. */
+  DOTSOCK_E_NO_MEMORY = -18,
+} dotsock_status;
+
+/** How servers and clients reach each other. */
+typedef enum {
+  /** A Unix socket in the directory that the option `socket_dir` names. */
+  DOTSOCK_UNIX = 0,
+  /** TCP. */
+  DOTSOCK_TCP = 1,
+} dotsock_transport;
+
+/** What a message is about. */
+typedef enum {
+  /** What the program has to say. */
+  DOTSOCK_DATA = 0,
+  /** Something failed. */
+  DOTSOCK_ERROR = 1,
+  /** Something about the conversation itself, such as "shutdown". */
+  DOTSOCK_CONTROL = 2,
+} dotsock_message_type;
+
+/** The kind of a value in a message's payload. */
+typedef enum {
+  /** Nothing: JSON's null. */
+  DOTSOCK_KIND_NIL = 0,
+  /** True or false. */
+  DOTSOCK_KIND_BOOL = 1,
+  /** A whole number, from -2^63 to 2^64-1. */
+  DOTSOCK_KIND_INT = 2,
+  /** A floating point number. */
+  DOTSOCK_KIND_DOUBLE = 3,
+  /** Text. */
+  DOTSOCK_KIND_STRING = 4,
+  /** Binary data. */
+  DOTSOCK_KIND_BYTES = 5,
+  /** A list of values. */
+  DOTSOCK_KIND_ARRAY = 6,
+  /** Keys with a value each. */
+  DOTSOCK_KIND_MAP = 7,
+  /** A MessagePack extension: a number that says which, and bytes. */
+  DOTSOCK_KIND_EXT = 8,
+} dotsock_kind;
+
+/** What sock_server_next() has to tell. */
+typedef enum {
+  /** A client has connected. */
+  DOTSOCK_CLIENT_CONNECTED = 0,
+  /** A client has left. */
+  DOTSOCK_CLIENT_DISCONNECTED = 1,
+  /** A client has sent a message. */
+  DOTSOCK_MESSAGE_RECEIVED = 2,
+} dotsock_event_kind;
+
+/** Levels for sock_set_log(). */
+typedef enum {
+  /** Nothing at all. */
+  DOTSOCK_LOG_OFF = 0,
+  /** What went wrong. */
+  DOTSOCK_LOG_ERROR = 1,
+  /** What may be wrong, and what a bad peer did. */
+  DOTSOCK_LOG_WARNING = 2,
+  /** What a server or client is doing. */
+  DOTSOCK_LOG_INFO = 3,
+  /** What helps to find a fault. */
+  DOTSOCK_LOG_DEBUG = 4,
+  /** Everything. */
+  DOTSOCK_LOG_TRACE = 5,
+} dotsock_log_level;
+
+/** Sizes of buffers that are always large enough, the final NUL included. */
+typedef enum {
+  /** For sock_timestamp_iso() and sock_timestamp_iso_at(). */
+  DOTSOCK_TIMESTAMP_SIZE = 64,
+  /** For sock_options_get(). */
+  DOTSOCK_OPTION_SIZE = 4096,
+} dotsock_size;
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Objects
+ * ------------------------------------------------------------------------------------------------
+ * All of them are opaque, and are only ever pointed to.
+ */
+
+/** Options of a server or client. */
+typedef struct sock_options sock_options;
+
+/** A payload under construction. */
+typedef struct sock_payload sock_payload;
+
+/** A message. */
+typedef struct sock_message sock_message;
+
+/** A server. */
+typedef struct sock_server sock_server;
+
+/** What happened to a server. */
+typedef struct sock_event sock_event;
+
+/** The clients of a server at one moment. */
+typedef struct sock_client_list sock_client_list;
+
+/** A client. */
+typedef struct sock_client sock_client;
+
+
+/* ------------------------------------------------------------------------------------------------
+ * The library
+ * ------------------------------------------------------------------------------------------------
+ */
+
+/**
+ * The version of the library that is in use, such as "0.1.0". The header's is in
+ * DOTSOCK_VERSION_MAJOR, DOTSOCK_VERSION_MINOR and DOTSOCK_VERSION_PATCH.
+ *
+ * Never NULL; valid for ever.
+ */
+const char *sock_version(void);
+
+/**
+ * A sentence that says what a status means in general. sock_last_error() says what went wrong in
+ * particular.
+ *
+ * Never NULL, whatever the number; valid for ever.
+ */
+const char *sock_strerror(int status);
+
+/**
+ * The status of this thread's last call that can fail: DOTSOCK_OK when it did not. Of use after
+ * a constructor that returned NULL.
+ */
+int sock_last_status(void);
+
+/**
+ * Why this thread's last call that can fail did so: a sentence that names the value, the limit
+ * and the remedy. "" when it did not fail; never NULL.
+ *
+ * Valid until this thread's next call that can fail; getters, `_free` and `_cancel` leave it
+ * alone. Each thread has its own.
+ */
+const char *sock_last_error(void);
+
+/** `errno` of the system call behind this thread's last error, 0 when there is none. */
+int sock_last_os_error(void);
+
+/**
+ * Checks the name of an event: 1 to 64 of A-Z, a-z, 0-9, '_' and '-'.
+ *
+ * DOTSOCK_E_INVALID: sock_last_error() says what is wrong with it.
+ */
+int sock_validate_event_name(const char *name);
+
+/** Unix time in milliseconds, as messages carry it. */
+int64_t sock_timestamp_ms(void);
+
+/**
+ * Writes the time of now to `buffer`, in ISO 8601 with microseconds and offset:
+ * "2026-11-23T10:00:00.123456+00:00" and a NUL. `timezone` is an IANA name such as
+ * "Europe/Berlin", or NULL for the configured one, as it was at the first call of the process
+ * that needed it (UTC when the configuration is bad).
+ *
+ * `size` is that of `buffer`; DOTSOCK_TIMESTAMP_SIZE is always enough.
+ *
+ * DOTSOCK_E_INVALID: the timezone is unknown, or the buffer is too small (sock_last_error()
+ * names the size needed; the buffer is left alone).
+ */
+int sock_timestamp_iso(const char *timezone, char *buffer, size_t size);
+
+/** The same for the moment `timestamp_ms`, Unix time in milliseconds. */
+int sock_timestamp_iso_at(const char *timezone, int64_t timestamp_ms, char *buffer, size_t size);
+
+
+/**
+ * Releases the context of a hook or log function. Runs exactly once, after the last call of that
+ * function, on whichever thread that is.
+ */
+typedef void (*sock_drop_fn)(void *ctx);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Logging
+ * ------------------------------------------------------------------------------------------------
+ * The library is silent until it is told where to log to. Levels: DOTSOCK_LOG_OFF 0 to
+ * DOTSOCK_LOG_TRACE 5.
+ *
+ * A log function runs on any thread, several at once, and in the middle of a call. It may call
+ * the library; what it calls does not log, and what it stops or frees takes effect once the call
+ * that logged is over. It must return: no longjmp and no C++ exception may leave it.
+ */
+
+/**
+ * A log function. `target` says which part of the library speaks ("dotsock::server"), `text` is
+ * one sentence; both are valid during the call.
+ */
+typedef void (*sock_log_fn)(void *ctx, int level, const char *target, const char *text);
+
+/**
+ * Logs to a function from now on, records up to `level`; NULL or level 0 ends it.
+ *
+ * `ctx` is handed to the function as it is. `drop`, if not NULL, is called with it exactly once:
+ * when logging was set anew and the last call of this function has returned, on that thread. This
+ * call does not wait for that. When it fails, nothing was taken and `ctx` is still the caller's.
+ *
+ * DOTSOCK_E_INVALID: there is no such level. DOTSOCK_E_STATE: the program is written in Rust and
+ * has a logger already, which gets the records.
+ */
+int sock_set_log(int level, sock_log_fn log, void *ctx, sock_drop_fn drop);
+
+/**
+ * Logs to a descriptor from now on, records up to `level`, for languages that cannot be called
+ * back: one line a record, "LEVEL target: text", written at once; errors are ignored. -1 or level
+ * 0 ends it. It takes the place of what sock_set_log() set.
+ *
+ * The descriptor stays the caller's: keep it open until logging was set anew, and mind that a
+ * full pipe holds the library up.
+ *
+ * DOTSOCK_E_INVALID: there is no such level, or the descriptor is not open. DOTSOCK_E_STATE: as
+ * for sock_set_log().
+ */
+int sock_set_log_fd(int level, int fd);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Options
+ * ------------------------------------------------------------------------------------------------
+ * The same keys everywhere: here, in `settings.toml`, and as `DOTSOCK_<KEY>` in the environment.
+ * Later wins: built-in < the user's settings file ($XDG_CONFIG_HOME/dotsock/settings.toml, or
+ * ~/.config/dotsock/settings.toml) < the file named by the environment variable DOTSOCK_SETTINGS
+ * < the environment < sock_options_load() and sock_options_set(), in the order called.
+ *
+ * Wherever options are asked for, NULL means the configured ones. Servers and clients copy what
+ * they are given, so the options may be changed or freed afterwards.
+ *
+ * The keys with their meaning and their defaults, as in a settings file:
+ *
+ *     # --- Where servers are found ------------------------------------------------------------------
+ *
+ *     # Directory of the socket files of Unix servers and of the files in which TCP servers publish
+ *     # their address. `${VAR}` and a leading `~` are expanded. It is made with mode 0700 when missing.
+ *     # Programs that run as different users can share a directory only if it has the sticky bit.
+ *     socket_dir = "/tmp/sockets"
+ *
+ *     # Mode of socket files and of published addresses: an octal number up to 0777, as a string
+ *     # ("0600", "600") or written 0o600. A decimal integer is refused.
+ *     socket_permissions = "0600"
+ *
+ *     # Whether a server removes its socket file when it stops.
+ *     auto_remove_socket = true
+ *
+ *     # Whether a Unix client accepts a server that runs as another user than its own or root.
+ *     allow_foreign_server = false
+ *
+ *     # --- TCP --------------------------------------------------------------------------------------
+ *
+ *     # Address that a TCP server listens on, and that a client with a `port` connects to: IPv4, IPv6
+ *     # or a name, up to 255 bytes. 127.0.0.1 is reachable from this machine alone.
+ *     host = "127.0.0.1"
+ *
+ *     # One fixed port, 0 to 65535, instead of the range below. "" is unset; with 0 the system chooses.
+ *     # A client without a port (unset, or 0) uses the address that the server published in socket_dir.
+ *     port = ""
+ *
+ *     # Ports that a TCP server tries when `port` is unset, first to last, both included: 1 to 65535.
+ *     port_range_start = 9000
+ *     port_range_end = 9100
+ *
+ *     # --- Time -------------------------------------------------------------------------------------
+ *
+ *     # Seconds that connecting may take, and a send that has to wait for room.
+ *     default_timeout = 5
+ *
+ *     # Seconds that a send may wait for room, where that shall differ from default_timeout; "" is unset.
+ *     send_timeout = ""
+ *
+ *     # Seconds in which a frame that has begun must be complete; 0 is no limit.
+ *     frame_timeout = 30
+ *
+ *     # Seconds that stopping and disconnecting may take to deliver what is queued.
+ *     linger = 1
+ *
+ *     # IANA name of the time zone of timestamps, for example "Europe/Berlin".
+ *     timezone = "UTC"
+ *
+ *     # --- Servers ----------------------------------------------------------------------------------
+ *
+ *     # Whether starting a server runs its loop in the calling thread instead of a thread of its own.
+ *     blocking_mode = false
+ *
+ *     # Whether clients may send to the server.
+ *     allow_client_send = true
+ *
+ *     # Clients at the same time, at least 1; further ones are told so and closed.
+ *     max_connections = 1024
+ *
+ *     # Messages kept while no client is connected, oldest dropped first; 0 keeps none. They are also
+ *     # bounded by client_queue_size bytes. The first client to connect gets them all.
+ *     message_queue_size = 100
+ *
+ *     # Whether every client that connects is first sent the newest broadcast data message.
+ *     retain_last = false
+ *
+ *     # --- Slow clients -----------------------------------------------------------------------------
+ *
+ *     # Bytes waiting for one slow client, at least 1.
+ *     client_queue_size = 8388608
+ *
+ *     # What happens when that is full:
+ *     #   "drop_oldest"  the oldest waiting messages make room; the client is told how many it missed
+ *     #   "drop_newest"  the new message is dropped for this client; it is told how many it missed
+ *     #   "disconnect"   the client is closed
+ *     #   "block"        the sender waits for room, up to send_timeout (else default_timeout)
+ *     slow_client = "drop_oldest"
+ *
+ *     # --- Messages ---------------------------------------------------------------------------------
+ *
+ *     # Bytes of one socket read, at least 1.
+ *     buffer_size = 65536
+ *
+ *     # Bytes of one message on the wire, its length prefix aside, sent or received: 1 to 4294967295.
+ *     max_message_size = 16777216
+ *
+ *     # Levels of maps and arrays in a payload, itself the first; at least 1.
+ *     max_depth = 128
+ *
+ *     # --- Clients ----------------------------------------------------------------------------------
+ *
+ *     # Whether a client whose connection is lost connects again by itself.
+ *     auto_reconnect = true
+ *
+ *     # With auto_reconnect: whether receiving reports each lost connection once.
+ *     report_loss = false
+ *
+ *     # Seconds before the second attempt to connect again, at least 0.001. They double with every
+ *     # attempt up to reconnect_max_delay, with up to 20 % of jitter either way.
+ *     reconnect_delay = 0.1
+ *     reconnect_max_delay = 5
+ *
+ *     # Attempts to connect again; 0 is for ever.
+ *     reconnect_max_attempts = 0
+ */
+
+/**
+ * Options as the settings files and the environment have them now.
+ *
+ * Free them with sock_options_free(). NULL on failure:
+ * DOTSOCK_E_INVALID: a file or the environment has a bad value (sock_last_error() names it, for
+ * a file with line and column), or the file of DOTSOCK_SETTINGS an unknown key;
+ * DOTSOCK_E_IO: the file of DOTSOCK_SETTINGS cannot be read.
+ */
+sock_options *sock_options_new(void);
+
+/**
+ * Adds the settings in the file `path`, over what was there. A load that fails changes nothing.
+ *
+ * DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: a bad value or an unknown key, with
+ * line and column.
+ */
+int sock_options_load(sock_options *options, const char *path);
+
+/**
+ * Sets one option. NULL as `value` puts the key back to what the settings files and the
+ * environment say, whatever was set or loaded here.
+ *
+ * DOTSOCK_E_INVALID: the key is unknown (sock_last_error() names the nearest known one), or the
+ * value is bad (it says what is allowed).
+ */
+int sock_options_set(sock_options *options, const char *key, const char *value);
+
+/**
+ * Writes the value of one option to `buffer`, as text with a NUL, in one form: "true" or "false",
+ * "0600", numbers without trailing zeros, "" for what is unset.
+ *
+ * `size` is that of `buffer`; DOTSOCK_OPTION_SIZE is always enough.
+ *
+ * DOTSOCK_E_INVALID: the key is unknown, or the buffer is too small (sock_last_error() names the
+ * size needed; the buffer is left alone).
+ */
+int sock_options_get(const sock_options *options, const char *key, char *buffer, size_t size);
+
+/** Frees options. NULL is allowed. */
+void sock_options_free(sock_options *options);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Payloads
+ * ------------------------------------------------------------------------------------------------
+ * A payload is built value by value, without escaping anything by hand, and then sent with
+ * sock_send_payload() or sock_client_send_payload(), or made a message of with
+ * sock_message_from_payload(). It may be sent and changed again.
+ *
+ * A value's place is a JSON Pointer: "/status", "/steps/0/name" ("~1" stands for '/' in a key,
+ * "~0" for '~'). Missing parents are made: a map, or an array where the next token is "-", which
+ * appends ("/steps/-/name" is one new map in "steps"); in a map, "-" is a key like another.
+ * Setting replaces what was there, whole maps too; the pointer "" is the payload itself and takes
+ * a map.
+ *
+ * All setters: DOTSOCK_E_INVALID when the pointer is none, or leads through something that is
+ * neither map nor array, or to an index that the array does not have; DOTSOCK_E_MESSAGE when the
+ * value is nested too deeply or is not what the setter takes. A setter that fails changes
+ * nothing.
+ */
+
+/** An empty payload: a map without keys. Free it with sock_payload_free(). */
+sock_payload *sock_payload_new(void);
+
+/** Sets an integer. */
+int sock_payload_set_int(sock_payload *payload, const char *pointer, int64_t value);
+
+/** Sets an integer that is not negative, up to 2^64-1. */
+int sock_payload_set_uint(sock_payload *payload, const char *pointer, uint64_t value);
+
+/** Sets a floating point number. */
+int sock_payload_set_double(sock_payload *payload, const char *pointer, double value);
+
+/** Sets true (anything but 0) or false (0). */
+int sock_payload_set_bool(sock_payload *payload, const char *pointer, int value);
+
+/** Sets text, which is copied: NUL-terminated UTF-8. */
+int sock_payload_set_string(sock_payload *payload, const char *pointer, const char *value);
+
+/** Sets `size` bytes of binary data, which are copied. (NULL, 0) is empty data. */
+int sock_payload_set_bytes(sock_payload *payload,
+                           const char *pointer,
+                           const void *value,
+                           size_t size);
+
+/** Sets nothing: JSON's null. */
+int sock_payload_set_null(sock_payload *payload, const char *pointer);
+
+/** Sets any JSON value, such as "[1, 2]", "null" or "\"text\"". */
+int sock_payload_set_json(sock_payload *payload, const char *pointer, const char *json);
+
+/** Sets any MessagePack value: `size` bytes, which are copied. */
+int sock_payload_set_msgpack(sock_payload *payload,
+                             const char *pointer,
+                             const void *value,
+                             size_t size);
+
+/** Frees a payload. NULL is allowed. */
+void sock_payload_free(sock_payload *payload);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Messages
+ * ------------------------------------------------------------------------------------------------
+ * A message is immutable, reference-counted, and may be used by any number of threads. Strings and
+ * bytes that a getter returns are borrowed from the message until it is freed.
+ *
+ * Inside, a message is MessagePack. As JSON, key order is kept, and 64-bit integers stay exact;
+ * binary data becomes base64, a MessagePack timestamp ISO 8601, another extension
+ * {"type": n, "data": base64}, NaN and infinities null, a key that is not a string its JSON text,
+ * and bytes that are not UTF-8 U+FFFD. From JSON, of equal keys the last wins.
+ *
+ * sock_message_get_...() read one value of the payload, by JSON Pointer: "/status",
+ * "/steps/0/name"; "" is the payload itself, and a key that is not a string is named by its JSON
+ * text. All of them: DOTSOCK_E_INVALID when there is no value, or when it is of another type
+ * (an integer may be read as a double, but no double as an integer).
+ */
+
+/**
+ * A message about `event_name` (see sock_validate_event_name()) with this payload: one
+ * MessagePack map with str keys (further down any key), of `size` bytes, which are copied;
+ * (NULL, 0) is the empty map. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL. It is
+ * stamped with the time of now, in the configured timezone.
+ *
+ * Free it with sock_message_free(). NULL on failure: DOTSOCK_E_INVALID: the name or the type;
+ * DOTSOCK_E_MESSAGE: `data` is anything else, or deeper than 128 levels.
+ */
+sock_message *sock_message_new(const char *event_name, int type, const void *data, size_t size);
+
+/**
+ * A message from an envelope, the body of a frame as it came from elsewhere (for relays and
+ * recorders): kept and sent byte for byte, with its name, timestamps, key order and unknown keys.
+ * The bytes are copied.
+ *
+ * Free it with sock_message_free(). NULL on failure: DOTSOCK_E_MESSAGE: it is malformed, and
+ * sock_last_error() says why.
+ */
+sock_message *sock_message_from_envelope(const void *envelope, size_t size);
+
+/**
+ * A message with a payload from JSON: one object. Else as sock_message_new().
+ *
+ * NULL on failure; DOTSOCK_E_MESSAGE also for an integer outside -2^63 to 2^64-1.
+ */
+sock_message *sock_message_from_json(const char *event_name, int type, const char *json);
+
+/**
+ * A message with a payload as it is now; the payload stays the caller's. Else as
+ * sock_message_new().
+ */
+sock_message *sock_message_from_payload(const char *event_name,
+                                        int type,
+                                        const sock_payload *payload);
+
+/** The event that the message is about; NULL for NULL. One that a peer sent may have any name. */
+const char *sock_message_event_name(const sock_message *message);
+
+/** DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL; -1 for NULL. */
+int sock_message_type(const sock_message *message);
+
+/** When the message was made: Unix time in milliseconds; 0 for NULL. */
+int64_t sock_message_timestamp_ms(const sock_message *message);
+
+/** The same moment in ISO 8601; NULL for NULL. One that a peer sent may have any text. */
+const char *sock_message_timestamp_iso(const sock_message *message);
+
+/** The payload as MessagePack; its size goes to `size`, unless that is NULL. NULL for NULL. */
+const void *sock_message_data(const sock_message *message, size_t *size);
+
+/**
+ * The whole envelope, as sock_message_from_envelope() takes it; its size goes to `size`, unless
+ * that is NULL. NULL for NULL.
+ */
+const void *sock_message_envelope(const sock_message *message, size_t *size);
+
+/**
+ * The payload as JSON text. It is made on first use and kept with the message.
+ *
+ * NULL on failure: DOTSOCK_E_INVALID: NULL; DOTSOCK_E_NO_MEMORY; DOTSOCK_E_MESSAGE: it has map
+ * keys that are maps again, nested beyond reason.
+ */
+const char *sock_message_data_json(const sock_message *message);
+
+/**
+ * The whole envelope as JSON text, with event name, type and timestamps. Else as
+ * sock_message_data_json().
+ */
+const char *sock_message_json(const sock_message *message);
+
+/** Reads an integer from -2^63 to 2^63-1. */
+int sock_message_get_int(const sock_message *message, const char *pointer, int64_t *out);
+
+/** Reads an integer from 0 to 2^64-1. */
+int sock_message_get_uint(const sock_message *message, const char *pointer, uint64_t *out);
+
+/** Reads a floating point number, or an integer as one. */
+int sock_message_get_double(const sock_message *message, const char *pointer, double *out);
+
+/** Reads true (1) or false (0). */
+int sock_message_get_bool(const sock_message *message, const char *pointer, int *out);
+
+/**
+ * Reads text, as it came when it is not UTF-8: NUL-terminated, and borrowed from the message. Its
+ * size without that NUL goes to `size`, unless that is NULL (text may have a NUL inside).
+ */
+int sock_message_get_string(const sock_message *message,
+                            const char *pointer,
+                            const char **out,
+                            size_t *size);
+
+/** Reads binary data, borrowed from the message; its size goes to `size`. */
+int sock_message_get_bytes(const sock_message *message,
+                           const char *pointer,
+                           const void **out,
+                           size_t *size);
+
+/**
+ * Reads any value as MessagePack, as it came (of equal keys the last), borrowed from the message;
+ * its size goes to `size`.
+ */
+int sock_message_get_msgpack(const sock_message *message,
+                             const char *pointer,
+                             const void **out,
+                             size_t *size);
+
+/**
+ * Says of which kind a value is, for programs that walk what they don't know: DOTSOCK_KIND_NIL
+ * and so on.
+ */
+int sock_message_get_kind(const sock_message *message, const char *pointer, int *out);
+
+/**
+ * Says how many elements an array or map has, or how many bytes a string, binary data or an
+ * extension. DOTSOCK_E_INVALID for another kind.
+ */
+int sock_message_get_size(const sock_message *message, const char *pointer, size_t *out);
+
+/**
+ * Reads key number `index` (from 0) of a map, or the JSON text of a key that is not a string:
+ * NUL-terminated, and borrowed from the message. Its size without that NUL goes to `size`, unless
+ * that is NULL. DOTSOCK_E_INVALID also when there is no such key.
+ */
+int sock_message_get_key(const sock_message *message,
+                         const char *pointer,
+                         size_t index,
+                         const char **out,
+                         size_t *size);
+
+/**
+ * One more reference to the message, to be freed like the first. NULL on failure
+ * (DOTSOCK_E_INVALID: NULL).
+ */
+sock_message *sock_message_ref(const sock_message *message);
+
+/** Gives one reference up; with the last one the message goes. NULL is allowed. */
+void sock_message_free(sock_message *message);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Servers
+ * ------------------------------------------------------------------------------------------------
+ * A server is named by an event, and sends what it has to say to all clients or to one. There
+ * are three ways to run it, with one engine behind them:
+ *
+ * - sock_server_start(): on a thread of the library's own; hooks run there.
+ * - sock_server_run(): on the calling thread, until it is stopped; hooks run there.
+ * - sock_server_open(), sock_server_next() and sock_server_fd(): no thread and no hooks; the
+ *   program asks for events when its own event loop says that there are some.
+ *
+ * While one of them runs, each of them is DOTSOCK_E_STATE, except a sock_server_run() that goes
+ * on after it was cancelled or interrupted.
+ */
+
+/**
+ * A server for `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP.
+ * It opens nothing yet. `options` are copied; NULL is the configured ones.
+ *
+ * Free it with sock_server_free(). NULL on failure:
+ * DOTSOCK_E_INVALID: the transport, the name, or (with NULL options) the configuration;
+ * DOTSOCK_E_IO: (with NULL options) the file of DOTSOCK_SETTINGS cannot be read.
+ */
+sock_server *sock_server_new(int transport, const char *event_name, const sock_options *options);
+
+/**
+ * Starts the server on a thread of the library's own, which blocks all signals, and returns once
+ * it is listening. Hooks run on that thread. (With the option `blocking_mode` it does what
+ * sock_server_run() does.)
+ *
+ * DOTSOCK_E_STATE: it is running already; DOTSOCK_E_IN_USE: a live Unix server has this event, or
+ * no port in the range is free; DOTSOCK_E_PERMISSION: `socket_dir` is not to be trusted or may not
+ * be written; DOTSOCK_E_INVALID: the path of the socket is too long; DOTSOCK_E_IO: something else
+ * that the system says, see sock_last_os_error().
+ */
+int sock_server_start(sock_server *server);
+
+/**
+ * Runs the server on the calling thread, until sock_server_stop(), sock_server_cancel() or a
+ * signal handler. Hooks run on this thread.
+ *
+ * DOTSOCK_OK: it was stopped. DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED: it is still listening
+ * and its clients are kept; call it again to go on, or stop it. A stop by another thread in
+ * between is not lost: the call that follows returns DOTSOCK_OK at once and starts nothing.
+ * Else as for sock_server_start().
+ */
+int sock_server_run(sock_server *server);
+
+/**
+ * Starts to listen, without a thread: the program drives the server with sock_server_next().
+ * Hooks are not called. Events that a stop left are yielded first.
+ *
+ * Errors as for sock_server_start().
+ */
+int sock_server_open(sock_server *server);
+
+/**
+ * Drives an opened server, and writes its next event to `out`: free that with sock_event_free().
+ * `timeout_ms`: 0 polls, -1 waits without end. A client's events come as connected, messages,
+ * disconnected.
+ *
+ * DOTSOCK_E_TIMEOUT: nothing in time. DOTSOCK_E_NOT_RUNNING: it was never opened, or it was
+ * stopped and all that was left, the disconnect of every client included, was yielded.
+ * DOTSOCK_E_STATE: it runs in another way. DOTSOCK_E_CANCELLED: sock_server_cancel().
+ * DOTSOCK_E_INTERRUPTED: a signal handler ran.
+ */
+int sock_server_next(sock_server *server, int timeout_ms, sock_event **out);
+
+/**
+ * A descriptor for poll, epoll, libuv, GLib or asyncio: readable (level-triggered) for as long as
+ * sock_server_next() with timeout 0 has something to do. The same from the first
+ * sock_server_open() to sock_server_free(), across stops and starts; -1 before, and for NULL.
+ *
+ * It belongs to the server: wait on it, never read or close it; `dup` it for code that closes
+ * what it is given.
+ */
+int sock_server_fd(const sock_server *server);
+
+/**
+ * Sends a message: to all clients when `client_id` is NULL, else to that one. Never blocks,
+ * unless the option `slow_client` is "block". The message stays the caller's; its event name may
+ * differ from the server's.
+ *
+ * With no client connected a broadcast goes to the backlog (option `message_queue_size`), and the
+ * first client that connects gets it. All clients get broadcasts in one order, and what one
+ * thread sends arrives in the order of its calls.
+ *
+ * A broadcast is DOTSOCK_OK even where a client's queue was full: what was not queued counts as
+ * dropped, and the client is told; never repeat it. A unicast to a full queue is DOTSOCK_OK with
+ * `slow_client` "drop_oldest", DOTSOCK_E_FULL with "drop_newest" and "disconnect", and with
+ * "block" it waits: DOTSOCK_E_TIMEOUT, DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED,
+ * DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
+ *
+ * DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
+ * than `max_message_size` or deeper than `max_depth`.
+ */
+int sock_send(sock_server *server, const sock_message *message, const char *client_id);
+
+/**
+ * sock_send() of the server's event with this payload: one MessagePack map with str keys, of
+ * `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or
+ * DOTSOCK_CONTROL.
+ *
+ * DOTSOCK_E_MESSAGE also when `data` is anything else.
+ */
+int sock_send_data(sock_server *server,
+                   int type,
+                   const void *data,
+                   size_t size,
+                   const char *client_id);
+
+/**
+ * sock_send() of the server's event with this payload: one JSON object.
+ *
+ * DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
+ */
+int sock_send_json(sock_server *server, int type, const char *json, const char *client_id);
+
+/**
+ * sock_send() of the server's event with this payload, which stays the caller's and may be
+ * changed and sent again.
+ */
+int sock_send_payload(sock_server *server,
+                      int type,
+                      const sock_payload *payload,
+                      const char *client_id);
+
+/**
+ * From now on sends collect, up to 64 KiB a client, until sock_server_uncork(): for bursts where
+ * no thread of the library stands ready (sock_server_open() and sock_server_run()). A cork
+ * belongs to the server, not to a thread, and does not nest. sock_server_next() and the end of a
+ * hook write what has collected and leave it on; sock_server_stop() lifts it.
+ *
+ * DOTSOCK_E_NOT_RUNNING.
+ */
+int sock_server_cork(sock_server *server);
+
+/**
+ * Lifts the cork and writes what has collected.
+ *
+ * DOTSOCK_E_NOT_RUNNING.
+ */
+int sock_server_uncork(sock_server *server);
+
+/**
+ * Stops the server, in this order: sends answer DOTSOCK_E_NOT_RUNNING, blocked calls end,
+ * listening ends and the socket or discovery file goes, what is queued is delivered (for at most
+ * the option `linger`), clients are closed, their disconnect hooks run. When it returns all of
+ * that is done and no hook runs any more.
+ *
+ * Harmless when it is not running. From a hook it takes effect once the hook has returned, and in
+ * a log function once the call that logged is over. The server can be started again, and its
+ * backlog is still there.
+ */
+int sock_server_stop(sock_server *server);
+
+/**
+ * Ends the wait of sock_server_run() or sock_server_next(): the one in progress, or else the next
+ * one with a timeout other than 0, returns DOTSOCK_E_CANCELLED, once, however often this was
+ * called before. Every send that waits for room ends with it.
+ *
+ * May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
+ * the last error as they are.
+ */
+int sock_server_cancel(sock_server *server);
+
+/** 1 while the server is running, 0 else (and for NULL). */
+int sock_server_is_running(const sock_server *server);
+
+/** The name of the server's event; valid until the server is freed. NULL for NULL. */
+const char *sock_server_event_name(const sock_server *server);
+
+/**
+ * Where the server listens: the path of its socket, or "host:port", numeric ("" while a TCP
+ * server is not listening). Valid until the server is freed, also when it changes. NULL for NULL.
+ */
+const char *sock_server_address(const sock_server *server);
+
+/** The port that a TCP server listens on; 0 for Unix, while not listening, and for NULL. */
+int sock_server_port(const sock_server *server);
+
+/**
+ * The clients that are connected now, none when the server is not running: a snapshot, to be
+ * freed with sock_client_list_free().
+ *
+ * NULL on failure.
+ */
+sock_client_list *sock_server_clients(sock_server *server);
+
+/**
+ * A list with the one client that has this id, to be freed with sock_client_list_free().
+ *
+ * NULL on failure; DOTSOCK_E_NO_CLIENT: nobody has this id.
+ */
+sock_client_list *sock_server_client(sock_server *server, const char *client_id);
+
+/**
+ * Disconnects a client, and returns at once: its id is unknown from now on and no message of it
+ * is handed over any more; what is queued for it is delivered (for at most the option `linger`),
+ * then it is closed and its disconnect hook or event follows.
+ *
+ * DOTSOCK_E_NO_CLIENT: nobody has this id.
+ */
+int sock_server_disconnect_client(sock_server *server, const char *client_id);
+
+/**
+ * How many messages are in the backlog, which holds what was broadcast while no client was
+ * connected. 0 for NULL.
+ */
+size_t sock_server_queue_size(const sock_server *server);
+
+/** Empties the backlog, whether the server is running or not. What goes does not count as dropped. */
+int sock_server_clear_queue(sock_server *server);
+
+/**
+ * Writes one counter to `out`; they count from sock_server_new() on.
+ *
+ * - "clients": connected now
+ * - "connections": accepted; "rejected": refused because of `max_connections`
+ * - "messages_sent", "bytes_sent": what the kernel took, per recipient, with lengths and notices
+ * - "messages_received", "bytes_received"
+ * - "messages_dropped": what the kernel never took, per recipient: a full queue or backlog, a
+ *   client that left, a linger that was over
+ * - "malformed": frames that were malformed, too large, cut off or timed out
+ * - "denied": well-formed frames refused because of `allow_client_send`
+ * - "queued": in the backlog now
+ *
+ * DOTSOCK_E_INVALID: no counter has this name.
+ */
+int sock_server_stat(const sock_server *server, const char *name, uint64_t *out);
+
+/**
+ * Stops the server, runs the `drop`s of its hooks, and frees it. NULL is allowed.
+ *
+ * No other thread may use it any more. From one of its hooks it takes effect once the hook has
+ * returned: the other clients' disconnect hooks still run, so release a hook's `ctx` in its
+ * `drop`. In a log function it takes effect once the call that logged is over. In a forked child
+ * it runs the `drop`s and touches neither peers nor files.
+ */
+void sock_server_free(sock_server *server);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Hooks
+ * ------------------------------------------------------------------------------------------------
+ * Functions that the server calls when a client comes, goes, or sends a message. They run with
+ * sock_server_start() and sock_server_run(), one at a time, on the thread that runs the server;
+ * not with sock_server_open().
+ *
+ * No lock is held while a hook runs: it may call everything, sock_send(), sock_server_stop() and
+ * disconnecting that very client included. It must return: no longjmp and no C++ exception may
+ * leave it. While it runs, the server reads nothing and its clients wait.
+ *
+ * `ctx` is handed to the hook as it is. `drop`, if not NULL, is called with it exactly once,
+ * after the hook's last call: when the hook is set again, or to NULL, or when the server is
+ * freed. When setting fails, nothing was taken and `ctx` is still the caller's.
+ *
+ * All three: DOTSOCK_E_STATE while the server is running.
+ */
+
+/** A hook for a client that has come or gone. `client_id` is valid during the call. */
+typedef void (*sock_client_hook_fn)(void *ctx, sock_server *server, const char *client_id);
+
+/**
+ * A hook for a message that a client has sent. `client_id` and `message` are valid during the
+ * call; sock_message_ref() keeps a message for longer.
+ */
+typedef void (*sock_message_hook_fn)(void *ctx,
+                                     sock_server *server,
+                                     const char *client_id,
+                                     const sock_message *message);
+
+/**
+ * Sets the hook that is called when a client has connected; NULL for none. The client counts as
+ * connected before that: what the hook sends reaches it, behind the backlog.
+ */
+int sock_server_on_client_connected(sock_server *server,
+                                    sock_client_hook_fn hook,
+                                    void *ctx,
+                                    sock_drop_fn drop);
+
+/**
+ * Sets the hook that is called when a client has left, or was disconnected; NULL for none. It is
+ * the last that is heard of this id.
+ */
+int sock_server_on_client_disconnected(sock_server *server,
+                                       sock_client_hook_fn hook,
+                                       void *ctx,
+                                       sock_drop_fn drop);
+
+/** Sets the hook that is called when a client has sent a message; NULL for none. */
+int sock_server_on_message_received(sock_server *server,
+                                    sock_message_hook_fn hook,
+                                    void *ctx,
+                                    sock_drop_fn drop);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Events
+ * ------------------------------------------------------------------------------------------------
+ * What sock_server_next() yields. An event outlives the server that it came from.
+ */
+
+/** DOTSOCK_CLIENT_CONNECTED, DOTSOCK_CLIENT_DISCONNECTED or DOTSOCK_MESSAGE_RECEIVED; -1 for NULL. */
+int sock_event_kind(const sock_event *event);
+
+/**
+ * The id of the client that it is about; valid until the event is freed. "" (which no client has)
+ * for NULL.
+ */
+const char *sock_event_client_id(const sock_event *event);
+
+/**
+ * The message that was received, borrowed until the event is freed (sock_message_ref() keeps it
+ * for longer); NULL for the other kinds and for NULL.
+ */
+const sock_message *sock_event_message(const sock_event *event);
+
+/** Frees an event and its message. NULL is allowed. */
+void sock_event_free(sock_event *event);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Lists of clients
+ * ------------------------------------------------------------------------------------------------
+ * A snapshot: what it says stays as it was when the list was made. Strings are borrowed from the
+ * list until it is freed.
+ */
+
+/** How many clients are in the list; 0 for NULL. */
+size_t sock_client_list_size(const sock_client_list *list);
+
+/**
+ * The client's id, for sock_send(): of A-Z, a-z, 0-9 and '-', at most 63 bytes, never used again
+ * by this server. "" (which no client has) for NULL or an index out of range.
+ */
+const char *sock_client_list_id(const sock_client_list *list, size_t index);
+
+/** Who it is: "uid 1000, pid 4242", or "127.0.0.1:54321". NULL for NULL or an index out of range. */
+const char *sock_client_list_address(const sock_client_list *list, size_t index);
+
+/** When it connected: Unix time in milliseconds. 0 for NULL or an index out of range. */
+int64_t sock_client_list_connected_at_ms(const sock_client_list *list, size_t index);
+
+/** The user id of the client's process. -1 for TCP, NULL or an index out of range. */
+int64_t sock_client_list_uid(const sock_client_list *list, size_t index);
+
+/** The process id of the client. -1 for TCP, NULL or an index out of range. */
+int64_t sock_client_list_pid(const sock_client_list *list, size_t index);
+
+/** How many messages were dropped because its queue was full. 0 for NULL or an index out of range. */
+uint64_t sock_client_list_dropped(const sock_client_list *list, size_t index);
+
+/**
+ * How many bytes wait for it (see the option `client_queue_size`). 0 for NULL or an index out of
+ * range.
+ */
+uint64_t sock_client_list_queued_bytes(const sock_client_list *list, size_t index);
+
+/** Frees a list. NULL is allowed. */
+void sock_client_list_free(sock_client_list *list);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Clients
+ * ------------------------------------------------------------------------------------------------
+ * A client connects when told to: with sock_client_connect(), which makes one attempt, or with
+ * sock_client_open(), which does not wait. From then until sock_client_disconnect(), with the
+ * option `auto_reconnect` (the default), sock_client_recv() and the sends connect again by
+ * themselves.
+ *
+ * A client has no thread: it reads when sock_client_recv() is called, and sock_client_fd() tells
+ * an event loop when that has something to do.
+ */
+
+/**
+ * A client of `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP:
+ * for TCP, of the options `host` and `port`, or without a port of the address that the server
+ * published in `socket_dir`. It opens nothing yet. `options` are copied; NULL is the configured
+ * ones.
+ *
+ * Free it with sock_client_free(). NULL on failure:
+ * DOTSOCK_E_INVALID: the transport, the name, or (with NULL options) the configuration;
+ * DOTSOCK_E_IO: (with NULL options) the file of DOTSOCK_SETTINGS cannot be read.
+ */
+sock_client *sock_client_new(int transport, const char *event_name, const sock_options *options);
+
+/**
+ * From now on the client connects by itself, without blocking and without an attempt in this
+ * call: for a program that must not wait, or that comes before its server. sock_client_recv() and
+ * the descriptor do the rest.
+ *
+ * DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name.
+ * DOTSOCK_E_INVALID: the path of the socket is too long.
+ */
+int sock_client_open(sock_client *client);
+
+/**
+ * Makes one attempt to connect, of at most the option `default_timeout` (looking up a host's name
+ * may take longer). DOTSOCK_OK when it is connected already.
+ *
+ * DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
+ * DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
+ * unprivileged user (see `allow_foreign_server`), or a file is not to be trusted;
+ * DOTSOCK_E_INVALID: the path of the socket is too long; DOTSOCK_E_CANCELLED;
+ * DOTSOCK_E_INTERRUPTED; DOTSOCK_E_IO: something else that the system says, or a host's name that
+ * is not known.
+ */
+int sock_client_connect(sock_client *client);
+
+/**
+ * Closes the connection, and ends connecting by itself. What was sent is delivered (for at most
+ * the option `linger`), what had been read can still be received, then sock_client_recv() returns
+ * DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
+ */
+int sock_client_disconnect(sock_client *client);
+
+/**
+ * 1 while the client is connected, 0 else (and for NULL). It looks at the socket without
+ * blocking, so that a server that has gone is noticed.
+ */
+int sock_client_is_connected(const sock_client *client);
+
+/**
+ * Waits for the next message and writes it to `out`: free it with sock_message_free().
+ * `timeout_ms`: 0 polls, -1 waits without end.
+ *
+ * DOTSOCK_E_TIMEOUT: nothing in time. DOTSOCK_E_CLOSED: not connected; with `auto_reconnect` only
+ * after sock_client_disconnect(), when `reconnect_max_attempts` are used up, or, with the option
+ * `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
+ * the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect();
+ * DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
+ * DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler ran.
+ */
+int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
+
+/**
+ * Sends a message to the server; the message stays the caller's. It waits up to `send_timeout`
+ * (`default_timeout` where that is unset) for room, and after a lost connection connects again
+ * first.
+ *
+ * DOTSOCK_E_TIMEOUT (also when no server was there in that time), DOTSOCK_E_CANCELLED and
+ * DOTSOCK_E_INTERRUPTED mean that nothing of it left. DOTSOCK_E_CLOSED: not connected.
+ * DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
+ * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
+ * DOTSOCK_E_PERMISSION: as for sock_client_recv().
+ */
+int sock_client_send(sock_client *client, const sock_message *message);
+
+/**
+ * sock_client_send() of the client's event with this payload: one MessagePack map with str keys,
+ * of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or
+ * DOTSOCK_CONTROL.
+ *
+ * DOTSOCK_E_MESSAGE also when `data` is anything else.
+ */
+int sock_client_send_data(sock_client *client, int type, const void *data, size_t size);
+
+/**
+ * sock_client_send() of the client's event with this payload: one JSON object.
+ *
+ * DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
+ */
+int sock_client_send_json(sock_client *client, int type, const char *json);
+
+/**
+ * sock_client_send() of the client's event with this payload, which stays the caller's and may be
+ * changed and sent again.
+ */
+int sock_client_send_payload(sock_client *client, int type, const sock_payload *payload);
+
+/**
+ * From now on sends collect, up to 64 KiB, until sock_client_uncork(): for bursts. A cork belongs
+ * to the client, not to a thread, and does not nest. sock_client_recv() writes what has collected
+ * and leaves it on; sock_client_disconnect() lifts it.
+ */
+int sock_client_cork(sock_client *client);
+
+/**
+ * Lifts the cork and writes what has collected, waiting like sock_client_send(), with its errors.
+ * What has not left by then stays first in line.
+ */
+int sock_client_uncork(sock_client *client);
+
+/**
+ * A descriptor for poll, epoll, libuv, GLib or asyncio: readable (level-triggered) for as long as
+ * sock_client_recv() with timeout 0 has something to do. The same from the first
+ * sock_client_connect() or sock_client_open() to sock_client_free(), across reconnects; -1
+ * before, and for NULL.
+ *
+ * It belongs to the client: wait on it, never read or close it; `dup` it for code that closes
+ * what it is given.
+ */
+int sock_client_fd(const sock_client *client);
+
+/**
+ * How many messages have arrived and were not taken (the option of that name is another thing).
+ * It looks at the socket first, without blocking. 0 for NULL.
+ */
+size_t sock_client_buffer_size(const sock_client *client);
+
+/**
+ * Drops the messages that have arrived and were not taken. It looks at the socket first, without
+ * blocking.
+ */
+int sock_client_clear_buffer(sock_client *client);
+
+/**
+ * Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress, or else the
+ * next one that may wait, returns DOTSOCK_E_CANCELLED, once, however often this was called
+ * before. A send that waits ends with it.
+ *
+ * May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
+ * the last error as they are.
+ */
+int sock_client_cancel(sock_client *client);
+
+/** The name of the client's event; valid until the client is freed. NULL for NULL. */
+const char *sock_client_event_name(const sock_client *client);
+
+/**
+ * The address of the server: the path of its socket, or "host:port", numeric; "" while not
+ * connected. Valid until the client is freed, also when it changes. NULL for NULL.
+ */
+const char *sock_client_address(const sock_client *client);
+
+/** The user id of the server's process; -1 for TCP, while not connected, and for NULL. */
+int64_t sock_client_server_uid(const sock_client *client);
+
+/** The process id of the server; -1 for TCP, while not connected, and for NULL. */
+int64_t sock_client_server_pid(const sock_client *client);
+
+/**
+ * Writes one counter to `out`; they count from sock_client_new() on: "messages_sent",
+ * "messages_received", "bytes_sent", "bytes_received", "malformed" (frames of the server that
+ * were no messages), "reconnects".
+ *
+ * DOTSOCK_E_INVALID: no counter has this name.
+ */
+int sock_client_stat(const sock_client *client, const char *name, uint64_t *out);
+
+/**
+ * Disconnects the client and frees it. NULL is allowed.
+ *
+ * No other thread may use it any more. In a log function it takes effect once the call that
+ * logged is over. In a forked child it does not touch the server.
+ */
+void sock_client_free(sock_client *client);
+
+
+#ifdef __cplusplus
+} // extern "C"
+#endif
+
+#endif // DOTSOCK_H

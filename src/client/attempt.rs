@@ -1,0 +1,155 @@
+//! One attempt to connect: several addresses in turn, none of them waited for here.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use crate::sys::{self, Monotonic, Readiness, WaitFor};
+use crate::transport::{self, Connected, Target};
+use crate::{Error, Result, Status};
+
+/// How soon a Unix server whose queue is full is asked again, at first and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// An attempt in progress. It belongs to the client, not to a thread: whoever waits drives it.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub number: u64,
+    /// Made by `connect`, which returns its failure; else by `recv` or `send` on their own.
+    pub asked_for: bool,
+    address: usize,
+    stage: Stage,
+    deadline: Monotonic,
+    pause: Duration,
+    timeout: Duration,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Start,
+    Pending {
+        socket: OwnedFd,
+        address: SocketAddr,
+    },
+    /// Nothing to wait for but the clock.
+    Busy {
+        again: Monotonic,
+    },
+    Over,
+}
+
+/// How far an attempt has come.
+#[derive(Debug)]
+pub(super) enum Progress {
+    Connected(Connected),
+    Failed(Error),
+    Waiting,
+}
+
+impl Attempt {
+    pub fn new(number: u64, asked_for: bool, timeout: Duration, now: Monotonic) -> Attempt {
+        Attempt {
+            number,
+            asked_for,
+            address: 0,
+            stage: Stage::Start,
+            deadline: now.after(timeout),
+            pause: FIRST_PAUSE,
+            timeout,
+        }
+    }
+
+    /// The socket to wait for until it is writable.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.stage {
+            Stage::Pending { socket, .. } => Some(socket.as_fd()),
+            _ => None,
+        }
+    }
+
+    /// When to go on even if the socket has not become writable.
+    pub fn due(&self) -> Monotonic {
+        match self.stage {
+            Stage::Busy { again } => again.min(self.deadline),
+            _ => self.deadline,
+        }
+    }
+
+    /// Goes on as far as that is possible without waiting.
+    pub fn advance(&mut self, target: &Target, now: Monotonic) -> Progress {
+        loop {
+            match std::mem::replace(&mut self.stage, Stage::Over) {
+                Stage::Start => match target.attempt(self.address) {
+                    Ok(transport::Attempt::Connected(connected)) => {
+                        return Progress::Connected(connected);
+                    }
+                    Ok(transport::Attempt::Pending { socket, address }) => {
+                        self.stage = Stage::Pending { socket, address };
+                    }
+                    Ok(transport::Attempt::Busy) => {
+                        self.stage = Stage::Busy { again: now.after(self.pause) };
+                        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                        return self.wait(now);
+                    }
+                    Err(_) if self.has_next(target) => self.next(),
+                    Err(error) => return Progress::Failed(error),
+                },
+                Stage::Pending { socket, address } => match is_writable(&socket) {
+                    Ok(true) => match target.finish(socket, address) {
+                        Ok(connected) => return Progress::Connected(connected),
+                        Err(_) if self.has_next(target) => self.next(),
+                        Err(error) => return Progress::Failed(error),
+                    },
+                    Ok(false) => {
+                        self.stage = Stage::Pending { socket, address };
+                        return self.wait(now);
+                    }
+                    Err(error) => return Progress::Failed(error),
+                },
+                Stage::Busy { again } if now >= again => self.stage = Stage::Start,
+                Stage::Busy { again } => {
+                    self.stage = Stage::Busy { again };
+                    return self.wait(now);
+                }
+                Stage::Over => return Progress::Failed(Error::new(Status::Internal, OVER)),
+            }
+        }
+    }
+
+    /// Still waiting, unless the time is up.
+    fn wait(&mut self, now: Monotonic) -> Progress {
+        if now < self.deadline {
+            return Progress::Waiting;
+        }
+        let seconds = self.timeout.as_secs_f64();
+        let text = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Pending { address, .. } => format!(
+                "No answer from {address} within {seconds} s (default_timeout): \
+                 is the host up, and the port not filtered?"
+            ),
+            _ => format!(
+                "The server's queue of connections stayed full for {seconds} s (default_timeout): \
+                 it accepts none; is it busy or stopped?"
+            ),
+        };
+        Progress::Failed(Error::new(Status::Timeout, text))
+    }
+
+    fn has_next(&self, target: &Target) -> bool {
+        self.address + 1 < target.addresses()
+    }
+
+    fn next(&mut self) {
+        self.address += 1;
+        self.stage = Stage::Start;
+    }
+}
+
+const OVER: &str = "An attempt to connect went on after its end; this is a defect in the library";
+
+fn is_writable(socket: &OwnedFd) -> Result<bool> {
+    sys::poll(&[(socket.as_fd(), WaitFor::Write)], Some(Duration::ZERO))
+        .map(|readiness| readiness == Readiness::Ready)
+        .map_err(|error| Error::os(Status::Io, "Looking at a new connection failed", &error))
+}

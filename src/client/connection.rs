@@ -1,0 +1,261 @@
+//! A connection to a server: bytes read from its socket, cut into messages.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::Level;
+
+use super::ClientStats;
+use crate::notes::Notes;
+use crate::settings::Settings;
+use crate::sys::{self, Monotonic};
+use crate::transport::{Connected, Peer};
+use crate::wire::envelope;
+use crate::wire::frame::{Cut, FrameBuffer};
+use crate::{Error, Message, MessageType, Result, Status};
+
+/// A reader that comes later than this for a frame that is overdue starts its time anew, if it
+/// finds more of it: the server may have waited for the reader all that time.
+const LATE: Duration = Duration::from_secs(1);
+
+/// A socket that is connected, and what has been read from it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    /// Shared with calls that sleep on it.
+    pub socket: Arc<OwnedFd>,
+    pub peer: Peer,
+    pub address: String,
+    /// When it was made.
+    pub since: Monotonic,
+    /// The server said that it takes no messages.
+    pub denied: bool,
+    /// A message has arrived.
+    pub proven: bool,
+    /// Earlier connections filled the inbox, so that the end of this one must not add to it.
+    pub crowded: bool,
+    buffer: FrameBuffer,
+    /// The last read took all that it had room for, so that there is likely more.
+    likely_more: bool,
+    /// When the socket was last read (by the coarse clock).
+    looked: Monotonic,
+    /// The first frame was seen, whatever it was.
+    greeted: bool,
+    /// When the frame at the head was found to be incomplete.
+    incomplete_since: Option<Monotonic>,
+}
+
+/// What one read came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    Bytes(usize),
+    Nothing,
+    /// The end of the stream, and why.
+    End(String),
+}
+
+/// What stands next in what was read.
+#[derive(Debug)]
+pub(super) enum Next {
+    Message(Message),
+    /// No whole frame.
+    Nothing,
+    /// The server has as many clients as it allows.
+    Refused(Error),
+    /// What came is no frame of ours.
+    Garbage(Error),
+}
+
+/// Whether a frame that stays incomplete has run out of time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    No,
+    Yes,
+    Ended(String),
+}
+
+impl Connection {
+    pub fn new(connected: Connected, crowded: bool) -> Connection {
+        Connection {
+            socket: Arc::new(connected.socket),
+            peer: connected.peer,
+            address: connected.address,
+            since: Monotonic::now(),
+            denied: false,
+            proven: false,
+            crowded,
+            buffer: FrameBuffer::default(),
+            likely_more: false,
+            looked: Monotonic::coarse(),
+            greeted: false,
+            incomplete_since: None,
+        }
+    }
+
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.peer, Peer::Tcp(_))
+    }
+
+    /// Whether a read is worth a try before waiting.
+    pub fn likely_more(&self) -> bool {
+        self.likely_more
+    }
+
+    pub fn looked(&self) -> Monotonic {
+        self.looked
+    }
+
+    /// Bytes that were read and not taken.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Whether what was read has something at its head that is to be taken.
+    pub fn has_next(&self, settings: &Settings) -> bool {
+        self.buffer.cut(settings.max_message_size) != Cut::Incomplete
+    }
+
+    /// Reads once, without waiting.
+    pub fn read(&mut self, settings: &Settings, stats: &mut ClientStats) -> Result<Read> {
+        let room = self.buffer.room(settings.buffer_size)?;
+        let size = room.len();
+        let result = sys::receive(self.socket.as_fd(), room);
+        self.looked = Monotonic::coarse();
+        self.likely_more = false;
+        Ok(match result {
+            Ok(0) => Read::End("the server closed it".into()),
+            Ok(count) => {
+                self.buffer.filled(count);
+                self.likely_more = count == size;
+                stats.bytes_received += count as u64;
+                self.excuse_late_reader(settings);
+                Read::Bytes(count)
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(error) => Read::End(error.to_string()),
+        })
+    }
+
+    /// Takes the next message out of what was read; malformed frames before it are dropped.
+    pub fn next(
+        &mut self,
+        settings: &Settings,
+        stats: &mut ClientStats,
+        notes: &mut Notes,
+    ) -> Result<Next> {
+        loop {
+            let body = match self.buffer.cut(settings.max_message_size) {
+                Cut::Frame(body) => body,
+                Cut::Incomplete => {
+                    if self.buffer.len() == 0 {
+                        self.incomplete_since = None;
+                    } else if self.incomplete_since.is_none() {
+                        self.incomplete_since = Some(Monotonic::now());
+                    }
+                    return Ok(Next::Nothing);
+                }
+                Cut::TooLarge(body) => {
+                    stats.malformed += 1;
+                    return Ok(Next::Garbage(self.too_large(body, settings)));
+                }
+            };
+            let frame = self.buffer.take(body)?;
+            self.incomplete_since = None;
+            let is_first = !std::mem::replace(&mut self.greeted, true);
+            let fields = match envelope::check(&frame, settings.max_depth) {
+                Ok(fields) => fields,
+                Err(reason) => {
+                    stats.malformed += 1;
+                    notes.add(Level::Warn, super::LOG, || {
+                        let from = &self.peer;
+                        format!("Dropped a malformed message from the server ({from}): {reason}")
+                    });
+                    continue;
+                }
+            };
+            let message = Message::from_frame(frame, fields);
+            if message.message_type() == MessageType::Error {
+                match code(&message) {
+                    Some("max_connections") if is_first => {
+                        return Ok(Next::Refused(self.refusal(&message)));
+                    }
+                    Some("send_denied") => self.denied = true,
+                    _ => {}
+                }
+            }
+            self.proven = true;
+            stats.messages_received += 1;
+            return Ok(Next::Message(message));
+        }
+    }
+
+    /// When the frame at the head has to be complete, if one has begun.
+    pub fn frame_due(&self, settings: &Settings) -> Option<Monotonic> {
+        if settings.frame_timeout.is_zero() {
+            return None;
+        }
+        self.incomplete_since.map(|since| since.after(settings.frame_timeout))
+    }
+
+    /// Judges the frame at the head, once what has arrived of it was read.
+    pub fn check_overdue(
+        &mut self,
+        settings: &Settings,
+        stats: &mut ClientStats,
+    ) -> Result<Overdue> {
+        while let Some(due) = self.frame_due(settings) {
+            if Monotonic::now() < due || self.has_next(settings) {
+                break;
+            }
+            match self.read(settings, stats)? {
+                Read::Bytes(_) => {}
+                Read::End(reason) => return Ok(Overdue::Ended(reason)),
+                Read::Nothing => return Ok(Overdue::Yes),
+            }
+        }
+        Ok(Overdue::No)
+    }
+
+    /// More of a frame that is incomplete has come.
+    fn excuse_late_reader(&mut self, settings: &Settings) {
+        if let Some(due) = self.frame_due(settings) {
+            let now = Monotonic::now();
+            if now.since(due) > LATE {
+                self.incomplete_since = Some(now);
+            }
+        }
+    }
+
+    fn too_large(&self, body: usize, settings: &Settings) -> Error {
+        let limit = settings.max_message_size;
+        let address = &self.address;
+        Error::new(
+            Status::Message,
+            format!(
+                "The server at {address} announced a message of {body} bytes, more than \
+                 max_message_size allows ({limit}): raise that option, or check that what answers \
+                 there speaks this protocol"
+            ),
+        )
+    }
+
+    fn refusal(&self, message: &Message) -> Error {
+        let said = message.get("/message").and_then(|text| text.as_str()).unwrap_or("");
+        let limit = message.get("/limit").and_then(|limit| limit.as_u64());
+        let limit = limit.map(|limit| format!(" ({limit})")).unwrap_or_default();
+        let address = &self.address;
+        let mut text = format!(
+            "The server at {address} has as many clients as it allows{limit}: try again later, or \
+             raise its max_connections"
+        );
+        if !said.is_empty() {
+            text.push_str(&format!(". It said: {said}"));
+        }
+        Error::new(Status::MaxConnections, text)
+    }
+}
+
+/// The reserved code of a message of the library's own making.
+fn code(message: &Message) -> Option<&str> {
+    message.get("/code")?.as_str()
+}

@@ -1,0 +1,124 @@
+//! From the socket to the program: what can be done without waiting.
+
+use super::connection::{Next, Overdue, Read};
+use super::inbox::Arrived;
+use super::state::{Ending, Link, State};
+use crate::{Error, Message, Result};
+
+impl State {
+    /// The next message or end that has arrived.
+    pub fn take_arrived(&mut self) -> Result<Option<Arrived>> {
+        if let Some(arrived) = self.inbox.pop() {
+            return Ok(Some(arrived));
+        }
+        if let Some(message) = self.take_message()? {
+            return Ok(Some(Arrived::Message(message)));
+        }
+        // What followed the last message may have been an end.
+        Ok(self.inbox.pop())
+    }
+
+    /// The next message out of what was read from the socket.
+    fn take_message(&mut self) -> Result<Option<Message>> {
+        let Link::Up(connection) = &mut self.link else {
+            return Ok(None);
+        };
+        match connection.next(&self.settings, &mut self.stats, &mut self.notes)? {
+            Next::Message(message) => return Ok(Some(message)),
+            Next::Nothing => {}
+            Next::Refused(error) => self.end(Ending::Refused(error)),
+            Next::Garbage(error) => self.end(Ending::Garbage(error)),
+        }
+        Ok(None)
+    }
+
+    /// Goes on towards the next message: connects, writes what waits, and reads once if the socket
+    /// is `ready` or likely to have more. `false` when nothing came of it.
+    pub fn go_on_receiving(&mut self, ready: bool) -> Result<bool> {
+        let Link::Up(connection) = &self.link else {
+            self.go_on_connecting();
+            return Ok(matches!(self.link, Link::Up(_)));
+        };
+        let worth_reading = ready || connection.likely_more();
+        if !self.outbox.is_empty() {
+            self.flush()?;
+        }
+        let has_read = worth_reading && self.read()?;
+        self.check_frame()?;
+        Ok(has_read || !matches!(self.link, Link::Up(_)))
+    }
+
+    /// Moves all messages that were read into the inbox.
+    pub fn decode_all(&mut self) -> Result<()> {
+        loop {
+            self.inbox.reserve()?;
+            match self.take_message()? {
+                Some(message) => self.inbox.push(message),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Reads once, without waiting; `false` when nothing was there.
+    pub fn read(&mut self) -> Result<bool> {
+        let Link::Up(connection) = &mut self.link else {
+            return Ok(false);
+        };
+        match connection.read(&self.settings, &mut self.stats)? {
+            Read::Bytes(_) => self.arrived = true,
+            Read::Nothing => return Ok(false),
+            Read::End(reason) => self.end_of_stream(reason)?,
+        }
+        Ok(true)
+    }
+
+    fn end_of_stream(&mut self, reason: String) -> Result<()> {
+        self.decode_all()?;
+        self.end(Ending::Lost(reason));
+        Ok(())
+    }
+
+    /// Ends a connection whose frame at the head stays incomplete for too long.
+    pub fn check_frame(&mut self) -> Result<()> {
+        let Link::Up(connection) = &mut self.link else {
+            return Ok(());
+        };
+        match connection.check_overdue(&self.settings, &mut self.stats)? {
+            Overdue::No => Ok(()),
+            Overdue::Ended(reason) => self.end_of_stream(reason),
+            Overdue::Yes => {
+                let seconds = self.settings.frame_timeout.as_secs_f64();
+                self.end(Ending::Lost(format!(
+                    "a message stayed incomplete for {seconds} s (frame_timeout)"
+                )));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether the inbox has room for more than the program asked for.
+    pub fn has_room_to_read(&self) -> bool {
+        let buffered = match &self.link {
+            Link::Up(connection) => connection.buffered(),
+            _ => 0,
+        };
+        self.inbox.bytes() + buffered < self.settings.client_queue_size
+    }
+
+    /// Reads once and moves what came into the inbox, as far as its bound allows.
+    pub fn read_ahead(&mut self) -> Result<bool> {
+        let has_read = self.has_room_to_read() && self.read()?;
+        self.decode_all()?;
+        Ok(has_read)
+    }
+
+    /// Whether a sleeping receiver would find something.
+    pub fn has_arrived(&self) -> bool {
+        !self.inbox.is_empty()
+            || matches!(&self.link, Link::Up(connection) if connection.has_next(&self.settings))
+    }
+
+    pub fn closed(&self) -> Error {
+        self.closed.clone()
+    }
+}

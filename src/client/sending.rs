@@ -1,0 +1,193 @@
+//! From the program to the socket: what can be done without waiting.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::outbox::{CORK_SIZE, Outgoing, Written};
+use super::state::{Link, State};
+use crate::sys::Monotonic;
+use crate::{Error, Result, Status};
+
+/// After how long without a read a send looks whether the server has said that it takes nothing.
+const LOOK_AFTER: Duration = Duration::from_millis(100);
+
+/// Calls that wait for room: first come, first served.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    waiting: VecDeque<u64>,
+    given: u64,
+}
+
+impl Line {
+    pub fn join(&mut self) -> u64 {
+        self.given += 1;
+        self.waiting.push_back(self.given);
+        self.given
+    }
+
+    pub fn leave(&mut self, turn: u64) {
+        self.waiting.retain(|&waiting| waiting != turn);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether it is the turn of this one, or of one who has not joined.
+    pub fn is_turn_of(&self, turn: Option<u64>) -> bool {
+        self.waiting.front().copied() == turn
+    }
+}
+
+/// What came of a write.
+enum Outcome {
+    Done,
+    /// The socket has no room.
+    Full,
+    /// The connection is over.
+    Lost,
+}
+
+impl State {
+    /// Sends a frame, or (`None`) only what is in the outbox; `false` when that has to wait.
+    pub fn offer(&mut self, frame: Option<&Outgoing>, turn: Option<u64>) -> Result<bool> {
+        loop {
+            if !self.is_ready_to_send()? || !self.line.is_turn_of(turn) {
+                return Ok(false);
+            }
+            self.look_for_denial()?;
+            let outcome = match &self.link {
+                Link::Up(connection) if connection.denied => return Err(self.denial()),
+                Link::Up(_) => self.write(frame)?,
+                _ => Outcome::Lost,
+            };
+            match outcome {
+                Outcome::Done => return Ok(true),
+                Outcome::Full => return Ok(false),
+                Outcome::Lost => {}
+            }
+        }
+    }
+
+    /// Whether there is a connection; after a loss, this is what makes a new one.
+    fn is_ready_to_send(&mut self) -> Result<bool> {
+        if let Link::Down = self.link
+            && let Some(failure) = self.inbox.take_failure()
+        {
+            return Err(failure);
+        }
+        self.go_on_connecting();
+        match self.link {
+            Link::Up(_) => Ok(true),
+            Link::Connecting(_) => Ok(false),
+            Link::Down => match self.inbox.take_failure() {
+                Some(failure) => Err(failure),
+                None if self.reconnects() => Ok(false),
+                None => Err(self.closed()),
+            },
+        }
+    }
+
+    fn look_for_denial(&mut self) -> Result<()> {
+        if let Link::Up(connection) = &self.link
+            && Monotonic::coarse().since(connection.looked()) > LOOK_AFTER
+        {
+            self.read_ahead()?;
+        }
+        Ok(())
+    }
+
+    fn denial(&self) -> Error {
+        let name = &self.event_name;
+        Error::new(
+            Status::SendDenied,
+            format!(
+                "The server of event '{name}' takes no messages from clients: only receive, or set \
+                 allow_client_send there"
+            ),
+        )
+    }
+
+    fn write(&mut self, frame: Option<&Outgoing>) -> Result<Outcome> {
+        let Some(frame) = frame else {
+            return self.write_outbox();
+        };
+        if self.fits_under_cork(frame) {
+            self.outbox.push(frame)?;
+            return Ok(Outcome::Done);
+        }
+        match self.write_outbox()? {
+            Outcome::Lost => return Ok(Outcome::Lost),
+            _ if self.fits_under_cork(frame) => {
+                self.outbox.push(frame)?;
+                return Ok(Outcome::Done);
+            }
+            Outcome::Full => return Ok(Outcome::Full),
+            Outcome::Done => {}
+        }
+        self.write_frame(frame)
+    }
+
+    fn fits_under_cork(&self, frame: &Outgoing) -> bool {
+        self.corked && self.outbox.len() + frame.len() <= CORK_SIZE
+    }
+
+    /// Writes a frame straight from where it is; the outbox is empty.
+    fn write_frame(&mut self, frame: &Outgoing) -> Result<Outcome> {
+        let Link::Up(connection) = &self.link else {
+            return Ok(Outcome::Lost);
+        };
+        match frame.write(connection.socket.as_fd()) {
+            Ok(bytes) => {
+                self.count(Written { bytes, messages: 1 });
+                if bytes < frame.len()
+                    && let Err(error) = self.outbox.push_rest(frame, bytes)
+                {
+                    // Half a frame makes nonsense of all that would follow it.
+                    self.lose(format!("the rest of a message could not be kept: {error}"))?;
+                    return Err(error);
+                }
+                Ok(Outcome::Done)
+            }
+            Err(error) => self.not_written(error),
+        }
+    }
+
+    /// Writes what waits in the outbox, without waiting.
+    pub fn flush(&mut self) -> Result<()> {
+        self.write_outbox().map(|_| ())
+    }
+
+    fn write_outbox(&mut self) -> Result<Outcome> {
+        while !self.outbox.is_empty() {
+            let Link::Up(connection) = &self.link else {
+                return Ok(Outcome::Lost);
+            };
+            match self.outbox.write(connection.socket.as_fd()) {
+                Ok(written) => self.count(written),
+                Err(error) => return self.not_written(error),
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn not_written(&mut self, error: io::Error) -> Result<Outcome> {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => Ok(Outcome::Full),
+            Some(libc::ENOBUFS | libc::ENOMEM) => {
+                Err(Error::os(Status::NoMemory, "The system has no memory to send with", &error))
+            }
+            _ => {
+                self.lose(error.to_string())?;
+                Ok(Outcome::Lost)
+            }
+        }
+    }
+
+    pub fn count(&mut self, written: Written) {
+        self.stats.bytes_sent += written.bytes as u64;
+        self.stats.messages_sent += written.messages;
+    }
+}

@@ -1,0 +1,170 @@
+//! Waiting without the lock, and letting go of it.
+
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use parking_lot::MutexGuard;
+
+use super::state::{Link, State};
+use super::waking::Wake;
+use crate::sys::{self, Monotonic, Readiness, WaitFor};
+use crate::{Error, Result, Status};
+
+/// What a call waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Messages,
+    /// Room to send, or a connection to send on; with the call's place in the line.
+    Room(u64),
+    Connection,
+}
+
+/// The lock. Before others get it, they are told what has changed, the descriptor for event loops
+/// too; once it is released, what is to be logged is logged.
+pub(super) struct Guard<'a> {
+    state: MutexGuard<'a, State>,
+    wake: &'a Wake,
+}
+
+impl<'a> Guard<'a> {
+    pub fn new(state: MutexGuard<'a, State>, wake: &'a Wake) -> Guard<'a> {
+        Guard { state, wake }
+    }
+
+    fn settle(&mut self) {
+        let state = &mut *self.state;
+        let for_receivers = state.arrived && state.sleepers.has_receivers() && state.has_arrived();
+        if state.changed || for_receivers {
+            state.sleepers.tell(self.wake);
+        }
+        state.changed = false;
+        state.arrived = false;
+        state.update_watch();
+    }
+
+    /// Runs something that may take its time, without the lock.
+    pub fn unlocked<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        self.settle();
+        self.release(run)
+    }
+
+    fn release<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let notes = std::mem::take(&mut self.state.notes);
+        MutexGuard::unlocked(&mut self.state, || {
+            notes.emit();
+            run()
+        })
+    }
+
+    /// Sleeps until there may be something to do for this purpose, or until `deadline`.
+    pub fn wait(&mut self, purpose: Purpose, deadline: Option<Monotonic>) -> Result<Readiness> {
+        let event = self.wake.event()?;
+        // One that was called before the event was there to be signalled.
+        if self.sleepers.is_cancel_pending(self.wake) {
+            return Ok(Readiness::Ready);
+        }
+        let plan = self.plan(purpose)?;
+        let until = match (plan.until, deadline) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self.settle();
+        let bed = self.sleepers.lie_down(purpose == Purpose::Messages);
+        let result = self.release(|| plan.poll(event.as_fd(), until));
+        let wake = self.wake;
+        self.sleepers.get_up(bed, wake);
+        result.map_err(|error| Error::os(Status::Io, "Waiting for the server failed", &error))
+    }
+}
+
+impl Deref for Guard<'_> {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for Guard<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        if self.state.notes.is_empty() {
+            self.settle();
+        } else {
+            self.unlocked(|| ());
+        }
+    }
+}
+
+/// A socket that stays open while somebody sleeps on it, whatever others do with it.
+enum Socket {
+    Connected(Arc<OwnedFd>),
+    Pending(OwnedFd),
+}
+
+/// What to sleep on.
+struct Plan {
+    socket: Option<Socket>,
+    read: bool,
+    write: bool,
+    until: Option<Monotonic>,
+}
+
+impl State {
+    fn plan(&self, purpose: Purpose) -> Result<Plan> {
+        Ok(match &self.link {
+            Link::Up(connection) => {
+                let socket = Some(Socket::Connected(connection.socket.clone()));
+                match purpose {
+                    Purpose::Room(turn) => Plan {
+                        socket,
+                        read: self.has_room_to_read(),
+                        write: self.line.is_turn_of(Some(turn)),
+                        // Whether a message comes in time is for a receiver to judge.
+                        until: None,
+                    },
+                    _ => Plan {
+                        socket,
+                        read: true,
+                        write: !self.outbox.is_empty(),
+                        until: self.due(),
+                    },
+                }
+            }
+            Link::Connecting(attempt) => {
+                let socket = attempt.socket().map(|socket| socket.try_clone_to_owned());
+                let socket = socket.transpose().map_err(|error| {
+                    Error::os(Status::Io, "No descriptor to wait with could be made", &error)
+                })?;
+                let socket = socket.map(Socket::Pending);
+                Plan { socket, read: false, write: true, until: self.due() }
+            }
+            Link::Down => Plan { socket: None, read: false, write: false, until: self.due() },
+        })
+    }
+}
+
+impl Plan {
+    fn poll(&self, event: BorrowedFd, until: Option<Monotonic>) -> std::io::Result<Readiness> {
+        let timeout = until.map(Monotonic::remaining);
+        let event = (event, WaitFor::Read);
+        let socket = match &self.socket {
+            Some(Socket::Connected(socket)) => socket.as_fd(),
+            Some(Socket::Pending(socket)) => socket.as_fd(),
+            None => return sys::poll(&[event], timeout),
+        };
+        let (read, write) = ((socket, WaitFor::Read), (socket, WaitFor::Write));
+        match (self.read, self.write) {
+            (true, false) => sys::poll(&[read, event], timeout),
+            (true, true) => sys::poll(&[read, write, event], timeout),
+            (false, true) => sys::poll(&[write, event], timeout),
+            (false, false) => sys::poll(&[event], timeout),
+        }
+    }
+}

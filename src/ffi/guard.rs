@@ -1,0 +1,207 @@
+//! The one way in and out: every `extern "C"` goes through one of the functions here.
+//!
+//! They catch panics, keep the thread's last error, and carry out at the end of a call what a log
+//! function asked for in it.
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::constants::status_code;
+use crate::{Error, Result, Status, deferred};
+
+/// A call that can fail and answers with a status.
+pub(super) fn call(body: impl FnOnce() -> Result<()>) -> c_int {
+    match guarded(body) {
+        Ok(()) => 0,
+        Err(status) => status_code(status),
+    }
+}
+
+/// A call that can fail and answers with a pointer, or NULL.
+pub(super) fn pointer<T>(body: impl FnOnce() -> Result<*mut T>) -> *mut T {
+    guarded(body).unwrap_or(std::ptr::null_mut())
+}
+
+fn guarded<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
+    remember(None);
+    let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(defect(&*panic)));
+    // Last of all, so that nothing that ran inside this call has a say in it.
+    run_deferred();
+    result.map_err(|error| {
+        let status = error.status();
+        remember(Some(error));
+        status
+    })
+}
+
+/// A getter: answers `otherwise` where there is nothing to get, and leaves the last error alone.
+pub(super) fn get<T>(otherwise: T, body: impl FnOnce() -> Option<T>) -> T {
+    let answer = catch_unwind(AssertUnwindSafe(body)).unwrap_or(None);
+    run_deferred();
+    answer.unwrap_or(otherwise)
+}
+
+/// Frees something, in a log function once the call that logged is over; leaves the last error
+/// alone.
+pub(super) fn free(body: impl FnOnce() + 'static) {
+    if deferred::in_logger() {
+        deferred::push(body);
+        return;
+    }
+    let _ = catch_unwind(AssertUnwindSafe(body));
+    run_deferred();
+}
+
+/// A call that a signal handler may make: no lock, no allocation, no thread-local.
+pub(super) fn from_signal(body: impl FnOnce() -> Result<()>) -> c_int {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => status_code(error.status()),
+        Err(_) => status_code(Status::Internal),
+    }
+}
+
+/// Runs a function of the program's: a hook, a log function or a `drop`.
+///
+/// Its calls have a last error of their own, so that it cannot disturb that of the call, or of
+/// the getter, that it runs in.
+pub(super) fn foreign<T>(function: impl FnOnce() -> T) -> T {
+    let before = LAST.try_with(RefCell::take).ok();
+    let result = function();
+    if let Some(before) = before {
+        let _ = LAST.try_with(|last| last.replace(before));
+    }
+    result
+}
+
+fn run_deferred() {
+    let _ = catch_unwind(deferred::run);
+}
+
+fn defect(panic: &(dyn Any + Send)) -> Error {
+    let what = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no details");
+    Error::new(
+        Status::Internal,
+        format!("A defect in dotsock, please report it with what you did: {what}"),
+    )
+}
+
+/// Why this thread's last call that can fail did so.
+#[derive(Default)]
+struct LastError {
+    /// 0 when it did not fail.
+    status: c_int,
+    os_error: c_int,
+    text: CString,
+}
+
+thread_local! {
+    static LAST: RefCell<LastError> = RefCell::default();
+}
+
+fn remember(error: Option<Error>) {
+    // A thread that is ending has lost its thread-locals; there is nobody to read them either.
+    let _ = LAST.try_with(|last| {
+        let mut last = last.borrow_mut();
+        match error {
+            Some(error) => {
+                last.status = status_code(error.status());
+                last.os_error = error.os_error().unwrap_or(0);
+                last.text = c_text(&error.to_string());
+            }
+            None if last.status != 0 => *last = LastError::default(),
+            None => {}
+        }
+    });
+}
+
+pub(super) fn last_status() -> c_int {
+    LAST.try_with(|last| last.borrow().status).unwrap_or(0)
+}
+
+pub(super) fn last_os_error() -> c_int {
+    LAST.try_with(|last| last.borrow().os_error).unwrap_or(0)
+}
+
+pub(super) fn last_text() -> *const c_char {
+    const NONE: &CStr = c"";
+    // The text stays where it is until `remember` replaces it, which is what the header promises.
+    LAST.try_with(|last| last.borrow().text.as_ptr()).unwrap_or(NONE.as_ptr())
+}
+
+/// Text for C; a NUL in it, where text would end for C, becomes U+FFFD.
+pub(super) fn c_text(text: &str) -> CString {
+    CString::new(text).or_else(|_| CString::new(text.replace('\0', "\u{FFFD}"))).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        // SAFETY: the text is NUL-terminated and nothing replaces it before it is copied.
+        unsafe { CStr::from_ptr(last_text()) }.to_str().expect("UTF-8").to_owned()
+    }
+
+    #[test]
+    fn a_panic_becomes_a_status_that_says_what_happened() {
+        assert_eq!(call(|| panic!("the number is {}", 7)), Status::Internal.code());
+        assert_eq!(last_status(), Status::Internal.code());
+        assert!(text().ends_with("the number is 7"));
+        assert!(pointer::<u8>(|| panic!("boom")).is_null());
+        assert_eq!(from_signal(|| panic!("boom")), Status::Internal.code());
+        assert_eq!(get(-1, || panic!("boom")), -1);
+        free(|| panic!("boom"));
+    }
+
+    #[test]
+    fn a_call_clears_the_last_error_on_entry_and_sets_it_at_the_end() {
+        call(|| Err(Error::invalid("first")));
+        let status = call(|| {
+            assert_eq!((last_status(), text().as_str()), (0, ""));
+            foreign(|| call(|| Err(Error::invalid("in a hook"))));
+            Err(Error::os(Status::Io, "second", &std::io::Error::from_raw_os_error(libc::EACCES)))
+        });
+        assert_eq!(status, Status::Io.code());
+        assert_eq!((last_status(), last_os_error()), (Status::Io.code(), libc::EACCES));
+        assert!(text().starts_with("second: "));
+        assert_eq!(call(|| Ok(())), 0);
+        assert_eq!((last_status(), last_os_error(), text().as_str()), (0, 0, ""));
+    }
+
+    #[test]
+    fn getters_and_frees_leave_the_last_error_alone() {
+        call(|| Err(Error::invalid("kept\0 whole")));
+        let address = last_text();
+        get(0, || Some(1));
+        free(|| foreign(|| assert_eq!(call(|| Ok(())), 0)));
+        get((), || {
+            foreign(|| call(|| Err(Error::invalid("in a log function"))));
+            None
+        });
+        from_signal(|| Err(Error::invalid("not kept")));
+        assert_eq!(text(), "kept\u{FFFD} whole");
+        assert_eq!(address, last_text());
+    }
+
+    #[test]
+    fn what_a_log_function_frees_goes_when_the_call_that_logged_is_over() {
+        let freed = std::rc::Rc::new(std::cell::Cell::new(false));
+        let flag = freed.clone();
+        call(|| {
+            deferred::while_logging(|| {
+                free(move || flag.set(true));
+                assert_eq!(call(|| Ok(())), 0);
+            });
+            assert!(!freed.get());
+            Ok(())
+        });
+        assert!(freed.get());
+    }
+}

@@ -1,0 +1,507 @@
+//! # Messages
+//!
+//! A message is immutable, reference-counted, and may be used by any number of threads. Strings and
+//! bytes that a getter returns are borrowed from the message until it is freed.
+//!
+//! Inside, a message is MessagePack. As JSON, key order is kept, and 64-bit integers stay exact;
+//! binary data becomes base64, a MessagePack timestamp ISO 8601, another extension
+//! {"type": n, "data": base64}, NaN and infinities null, a key that is not a string its JSON text,
+//! and bytes that are not UTF-8 U+FFFD. From JSON, of equal keys the last wins.
+//!
+//! sock_message_get_...() read one value of the payload, by JSON Pointer: "/status",
+//! "/steps/0/name"; "" is the payload itself, and a key that is not a string is named by its JSON
+//! text. All of them: DOTSOCK_E_INVALID when there is no value, or when it is of another type
+//! (an integer may be read as a double, but no double as an integer).
+
+use std::ffi::{c_char, c_int, c_void};
+use std::mem::ManuallyDrop;
+use std::sync::Arc;
+
+use super::arguments::{self, Out, bytes, required, text};
+use super::constants::{kind_code, message_type_code};
+use super::guard;
+use super::payload::{encoded, sock_payload};
+use crate::message::Inner;
+use crate::{Message, Result};
+
+/// A message.
+pub struct sock_message {
+    // What C holds is a pointer to the `Inner` of an Arc.
+    _private: (),
+}
+
+/// The message of a call, which keeps no reference of its own.
+///
+/// # Safety
+/// `message` is NULL or points to a live message that is not freed while the result is in use.
+pub(super) unsafe fn shared(message: *const sock_message) -> Result<ManuallyDrop<Message>> {
+    // SAFETY: the caller's promise.
+    unsafe { required(message, "message") }?;
+    // SAFETY: every pointer to a message that C has is that of an Arc (see `give` and `lend`), and
+    // ManuallyDrop leaves the reference that it stands for with C.
+    let inner = unsafe { Arc::from_raw(message.cast::<Inner>()) };
+    Ok(ManuallyDrop::new(Message::from_inner(inner)))
+}
+
+/// Hands a reference over to C.
+pub(super) fn give(message: Message) -> *mut sock_message {
+    Arc::into_raw(message.into_inner()).cast_mut().cast()
+}
+
+/// Shows a message to C for as long as `message` lives.
+pub(super) fn lend(message: &Message) -> *const sock_message {
+    Arc::as_ptr(message.inner()).cast()
+}
+
+/// The shared part of a message.
+///
+/// # Safety
+/// `message` is NULL or points to a live message that is not freed during `'a`.
+unsafe fn inner<'a>(message: *const sock_message) -> Option<&'a Inner> {
+    // SAFETY: every pointer to a message that C has is one to its shared part.
+    unsafe { message.cast::<Inner>().as_ref() }
+}
+
+/// A message about `event_name` (see sock_validate_event_name()) with this payload: one
+/// MessagePack map with str keys (further down any key), of `size` bytes, which are copied;
+/// (NULL, 0) is the empty map. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL. It is
+/// stamped with the time of now, in the configured timezone.
+///
+/// Free it with sock_message_free(). NULL on failure: DOTSOCK_E_INVALID: the name or the type;
+/// DOTSOCK_E_MESSAGE: `data` is anything else, or deeper than 128 levels.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_new(
+    event_name: *const c_char,
+    r#type: c_int,
+    data: *const c_void,
+    size: usize,
+) -> *mut sock_message {
+    guard::pointer(|| {
+        let message_type = arguments::message_type(r#type)?;
+        // SAFETY: the header asks for a NUL-terminated string and `size` bytes.
+        let (event_name, data) =
+            unsafe { (text(event_name, "event_name")?, bytes(data, size, "data")?) };
+        Message::from_msgpack(event_name, message_type, data).map(give)
+    })
+}
+
+/// A message from an envelope, the body of a frame as it came from elsewhere (for relays and
+/// recorders): kept and sent byte for byte, with its name, timestamps, key order and unknown keys.
+/// The bytes are copied.
+///
+/// Free it with sock_message_free(). NULL on failure: DOTSOCK_E_MESSAGE: it is malformed, and
+/// sock_last_error() says why.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_from_envelope(
+    envelope: *const c_void,
+    size: usize,
+) -> *mut sock_message {
+    guard::pointer(|| {
+        // SAFETY: the header asks for `size` bytes.
+        let envelope = unsafe { bytes(envelope, size, "envelope") }?;
+        Message::from_envelope(envelope).map(give)
+    })
+}
+
+/// A message with a payload from JSON: one object. Else as sock_message_new().
+///
+/// NULL on failure; DOTSOCK_E_MESSAGE also for an integer outside -2^63 to 2^64-1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_from_json(
+    event_name: *const c_char,
+    r#type: c_int,
+    json: *const c_char,
+) -> *mut sock_message {
+    guard::pointer(|| {
+        let message_type = arguments::message_type(r#type)?;
+        // SAFETY: the header asks for NUL-terminated strings.
+        let (event_name, json) = unsafe { (text(event_name, "event_name")?, text(json, "json")?) };
+        Message::from_json(event_name, message_type, json).map(give)
+    })
+}
+
+/// A message with a payload as it is now; the payload stays the caller's. Else as
+/// sock_message_new().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_from_payload(
+    event_name: *const c_char,
+    r#type: c_int,
+    payload: *const sock_payload,
+) -> *mut sock_message {
+    guard::pointer(|| {
+        let message_type = arguments::message_type(r#type)?;
+        // SAFETY: the header asks for a NUL-terminated string and a live payload.
+        let (event_name, data) = unsafe { (text(event_name, "event_name")?, encoded(payload)?) };
+        Message::from_msgpack(event_name, message_type, &data).map(give)
+    })
+}
+
+/// The event that the message is about; NULL for NULL. One that a peer sent may have any name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_event_name(message: *const sock_message) -> *const c_char {
+    guard::get(std::ptr::null(), || {
+        // SAFETY: the header asks for a live message or NULL.
+        let text = unsafe { inner(message) }?.event_name_c().ok()?;
+        Some(text.as_ptr().cast())
+    })
+}
+
+/// DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL; -1 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_type(message: *const sock_message) -> c_int {
+    // SAFETY: the header asks for a live message or NULL.
+    guard::get(-1, || Some(message_type_code(unsafe { inner(message) }?.message_type())))
+}
+
+/// When the message was made: Unix time in milliseconds; 0 for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_timestamp_ms(message: *const sock_message) -> i64 {
+    // SAFETY: the header asks for a live message or NULL.
+    guard::get(0, || Some(unsafe { inner(message) }?.timestamp_ms()))
+}
+
+/// The same moment in ISO 8601; NULL for NULL. One that a peer sent may have any text.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_timestamp_iso(message: *const sock_message) -> *const c_char {
+    guard::get(std::ptr::null(), || {
+        // SAFETY: the header asks for a live message or NULL.
+        let text = unsafe { inner(message) }?.timestamp_iso_c().ok()?;
+        Some(text.as_ptr().cast())
+    })
+}
+
+/// The payload as MessagePack; its size goes to `size`, unless that is NULL. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_data(
+    message: *const sock_message,
+    size: *mut usize,
+) -> *const c_void {
+    // SAFETY: the header asks for a live message or NULL, and for where the size goes or NULL.
+    unsafe { part(message, size, Inner::data) }
+}
+
+/// The whole envelope, as sock_message_from_envelope() takes it; its size goes to `size`, unless
+/// that is NULL. NULL for NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_envelope(
+    message: *const sock_message,
+    size: *mut usize,
+) -> *const c_void {
+    // SAFETY: the header asks for a live message or NULL, and for where the size goes or NULL.
+    unsafe { part(message, size, Inner::envelope) }
+}
+
+/// # Safety
+/// `message` is NULL or points to a live message; `size` is NULL or may be written to.
+unsafe fn part(
+    message: *const sock_message,
+    size: *mut usize,
+    part: impl FnOnce(&Inner) -> &[u8],
+) -> *const c_void {
+    guard::get(std::ptr::null(), || {
+        // SAFETY: the caller's promise.
+        let (message, size) = unsafe { (inner(message)?, Out::optional(size)) };
+        let part = part(message);
+        if let Some(size) = size {
+            size.set(part.len());
+        }
+        Some(part.as_ptr().cast())
+    })
+}
+
+/// The payload as JSON text. It is made on first use and kept with the message.
+///
+/// NULL on failure: DOTSOCK_E_INVALID: NULL; DOTSOCK_E_NO_MEMORY; DOTSOCK_E_MESSAGE: it has map
+/// keys that are maps again, nested beyond reason.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_data_json(message: *const sock_message) -> *const c_char {
+    // SAFETY: the header asks for a live message or NULL.
+    unsafe { json(message, Inner::data_json_c) }
+}
+
+/// The whole envelope as JSON text, with event name, type and timestamps. Else as
+/// sock_message_data_json().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_json(message: *const sock_message) -> *const c_char {
+    // SAFETY: the header asks for a live message or NULL.
+    unsafe { json(message, Inner::json_c) }
+}
+
+/// # Safety
+/// `message` is NULL or points to a live message.
+unsafe fn json(
+    message: *const sock_message,
+    json: impl FnOnce(&Inner) -> Result<&str>,
+) -> *const c_char {
+    guard::pointer(|| {
+        // SAFETY: the caller's promise.
+        let text = json(unsafe { live(message) }?)?;
+        Ok(text.as_ptr().cast::<c_char>().cast_mut())
+    })
+}
+
+/// The shared part of a message that must be there.
+///
+/// # Safety
+/// As for [`inner`].
+unsafe fn live<'a>(message: *const sock_message) -> Result<&'a Inner> {
+    // SAFETY: the caller's promise.
+    unsafe { required(message.cast::<Inner>(), "message") }
+}
+
+/// Reads an integer from -2^63 to 2^63-1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_int(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut i64,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the value goes.
+    unsafe {
+        read(message, pointer, out, |message, pointer| {
+            message
+                .payload()
+                .read_at(pointer, "an integer from -2^63 to 2^63-1", |value| value.as_i64())
+        })
+    }
+}
+
+/// Reads an integer from 0 to 2^64-1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_uint(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut u64,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the value goes.
+    unsafe {
+        read(message, pointer, out, |message, pointer| {
+            message
+                .payload()
+                .read_at(pointer, "an integer from 0 to 2^64-1", |value| value.as_u64())
+        })
+    }
+}
+
+/// Reads a floating point number, or an integer as one.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_double(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut f64,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the value goes.
+    unsafe {
+        read(message, pointer, out, |message, pointer| {
+            message.payload().read_at(pointer, "a number", |value| value.as_f64())
+        })
+    }
+}
+
+/// Reads true (1) or false (0).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_bool(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut c_int,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the value goes.
+    unsafe {
+        read(message, pointer, out, |message, pointer| {
+            message
+                .payload()
+                .read_at(pointer, "a boolean", |value| value.as_bool().map(c_int::from))
+        })
+    }
+}
+
+/// Reads text, as it came when it is not UTF-8: NUL-terminated, and borrowed from the message. Its
+/// size without that NUL goes to `size`, unless that is NULL (text may have a NUL inside).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_string(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut *const c_char,
+    size: *mut usize,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the outputs go.
+    unsafe { read_text(message, pointer, out, size, Inner::lend_text) }
+}
+
+/// Reads binary data, borrowed from the message; its size goes to `size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_bytes(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut *const c_void,
+    size: *mut usize,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the outputs go.
+    unsafe {
+        read_bytes(message, pointer, out, size, |message, pointer| {
+            message.payload().read_at(pointer, "binary data", |value| value.as_bytes())
+        })
+    }
+}
+
+/// Reads any value as MessagePack, as it came (of equal keys the last), borrowed from the message;
+/// its size goes to `size`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_msgpack(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut *const c_void,
+    size: *mut usize,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the outputs go.
+    unsafe {
+        read_bytes(message, pointer, out, size, |message, pointer| {
+            Ok(message.payload().at(pointer)?.msgpack())
+        })
+    }
+}
+
+/// Says of which kind a value is, for programs that walk what they don't know: DOTSOCK_KIND_NIL
+/// and so on.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_kind(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut c_int,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the kind goes.
+    unsafe {
+        read(message, pointer, out, |message, pointer| {
+            Ok(kind_code(message.payload().at(pointer)?.kind()))
+        })
+    }
+}
+
+/// Says how many elements an array or map has, or how many bytes a string, binary data or an
+/// extension. DOTSOCK_E_INVALID for another kind.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_size(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut usize,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the size goes.
+    unsafe {
+        read(message, pointer, out, |message, pointer| {
+            let wanted = "a string, binary data, an array, a map or an ext";
+            message.payload().read_at(pointer, wanted, |value| value.size())
+        })
+    }
+}
+
+/// Reads key number `index` (from 0) of a map, or the JSON text of a key that is not a string:
+/// NUL-terminated, and borrowed from the message. Its size without that NUL goes to `size`, unless
+/// that is NULL. DOTSOCK_E_INVALID also when there is no such key.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_get_key(
+    message: *const sock_message,
+    pointer: *const c_char,
+    index: usize,
+    out: *mut *const c_char,
+    size: *mut usize,
+) -> c_int {
+    // SAFETY: the header asks for a live message, a string, and for where the outputs go.
+    unsafe {
+        read_text(message, pointer, out, size, |message, pointer| message.lend_key(pointer, index))
+    }
+}
+
+/// # Safety
+/// `message` is NULL or points to a live message, `pointer` is NULL or NUL-terminated text, `out`
+/// is NULL or may be written to.
+unsafe fn read<T>(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut T,
+    read: impl FnOnce(&Inner, &str) -> Result<T>,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the caller's promise.
+        let (message, pointer, out) =
+            unsafe { (live(message)?, text(pointer, "pointer")?, Out::required(out, "out")?) };
+        out.set(read(message, pointer)?);
+        Ok(())
+    })
+}
+
+/// # Safety
+/// As for [`read`], and `size` is NULL or may be written to.
+unsafe fn read_bytes(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut *const c_void,
+    size: *mut usize,
+    read: impl for<'a> FnOnce(&'a Inner, &str) -> Result<&'a [u8]>,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the caller's promise.
+        let (message, pointer, out, size) = unsafe {
+            (
+                live(message)?,
+                text(pointer, "pointer")?,
+                Out::required(out, "out")?,
+                Out::required(size, "size")?,
+            )
+        };
+        let bytes = read(message, pointer)?;
+        out.set(bytes.as_ptr().cast());
+        size.set(bytes.len());
+        Ok(())
+    })
+}
+
+/// Text that `read` returns with a NUL behind it.
+///
+/// # Safety
+/// As for [`read_bytes`].
+unsafe fn read_text(
+    message: *const sock_message,
+    pointer: *const c_char,
+    out: *mut *const c_char,
+    size: *mut usize,
+    read: impl for<'a> FnOnce(&'a Inner, &str) -> Result<&'a [u8]>,
+) -> c_int {
+    guard::call(|| {
+        // SAFETY: the caller's promise.
+        let (message, pointer, out, size) = unsafe {
+            (
+                live(message)?,
+                text(pointer, "pointer")?,
+                Out::required(out, "out")?,
+                Out::optional(size),
+            )
+        };
+        let text = read(message, pointer)?;
+        out.set(text.as_ptr().cast());
+        if let Some(size) = size {
+            size.set(text.len() - 1);
+        }
+        Ok(())
+    })
+}
+
+/// One more reference to the message, to be freed like the first. NULL on failure
+/// (DOTSOCK_E_INVALID: NULL).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_ref(message: *const sock_message) -> *mut sock_message {
+    guard::pointer(|| {
+        // SAFETY: the header asks for a live message.
+        let message = unsafe { shared(message) }?;
+        Ok(give(Message::clone(&message)))
+    })
+}
+
+/// Gives one reference up; with the last one the message goes. NULL is allowed.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_message_free(message: *mut sock_message) {
+    if !message.is_null() {
+        // SAFETY: the pointer stands for a reference that `give` handed over and, as the header
+        // asks, is freed once and not used any more.
+        guard::free(move || drop(unsafe { Arc::from_raw(message.cast::<Inner>().cast_const()) }));
+    }
+}

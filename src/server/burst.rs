@@ -1,0 +1,137 @@
+//! When to write at once and when to collect.
+//!
+//! A message that comes alone is written at once, on the sender's thread: that is the floor of
+//! latency. Messages that come faster than single writes serve are collected, and the sender
+//! writes many at once; a timer that the library's own thread waits for covers only the tail.
+//!
+//! Time is that of the wall clock, which a message is stamped with anyway: to read a second clock
+//! would cost a tenth of a send. When somebody sets it, a burst begins or ends at the wrong time.
+
+use std::time::Duration;
+
+use crate::sys::WallClock;
+
+/// Sends back to back that begin a burst.
+const ENTER: u32 = 8;
+/// What is collected is written at this size at the latest.
+pub(crate) const FLUSH: usize = 65536;
+/// And at this age, or at what the last write cost where that is more.
+const AGE: Duration = Duration::from_micros(20);
+/// How soon the library's thread looks after the tail.
+pub(crate) const TAIL: Duration = Duration::from_micros(100);
+/// A first guess of what one inline send to one client costs, and the most we believe: a send that
+/// also woke somebody says little about the next one.
+const GUESS: Duration = Duration::from_nanos(800);
+const MOST: Duration = Duration::from_nanos(1500);
+
+#[derive(Debug)]
+pub(crate) struct Burst {
+    /// The program collects until it says otherwise.
+    pub corked: bool,
+    /// The library's own thread waits in its poll, ready to write a tail.
+    pub standby: bool,
+    active: bool,
+    streak: u32,
+    last_end: WallClock,
+    last_cost: Duration,
+    inline_cost: Duration,
+    collected: u64,
+    /// `collected` and the time when the tail was last looked after.
+    mark: (u64, WallClock),
+}
+
+/// What a send does with the message that it has appended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    WriteNow,
+    Collect,
+    /// Collect, and arm the timer: a burst has begun.
+    BeginBurst,
+}
+
+impl Burst {
+    pub fn new() -> Burst {
+        let now = WallClock::now();
+        Burst {
+            corked: false,
+            standby: false,
+            active: false,
+            streak: 0,
+            last_end: now,
+            last_cost: Duration::ZERO,
+            inline_cost: GUESS,
+            collected: 0,
+            mark: (0, now),
+        }
+    }
+
+    /// Whether the time of sends matters at all.
+    pub fn is_timed(&self) -> bool {
+        self.standby && !self.corked
+    }
+
+    /// Decides about a message that was appended to `bytes` collected bytes, at `now`.
+    pub fn decide(&mut self, bytes: usize, limit: usize, now: WallClock) -> Decision {
+        if self.corked {
+            return if bytes < limit { Decision::Collect } else { Decision::WriteNow };
+        }
+        let mut begins = false;
+        if !self.active {
+            let quick = now.since(self.last_end) < self.inline_cost / 2;
+            self.streak = if quick { self.streak + 1 } else { 0 };
+            if self.streak < ENTER {
+                return Decision::WriteNow;
+            }
+            begins = true;
+            self.active = true;
+            self.mark = (self.collected, now);
+        }
+        self.collected += 1;
+        if begins {
+            Decision::BeginBurst
+        } else if bytes >= limit || now.since(self.last_end) > AGE.max(self.last_cost) {
+            Decision::WriteNow
+        } else {
+            Decision::Collect
+        }
+    }
+
+    /// A write for `clients` clients took from `start` to `end`.
+    pub fn wrote(&mut self, start: WallClock, end: WallClock, clients: usize) {
+        self.last_end = end;
+        self.last_cost = end.since(start);
+        if !self.active {
+            let most = MOST * clients.max(1) as u32;
+            let cost = self.last_cost.min(self.inline_cost * 4);
+            self.inline_cost = ((self.inline_cost * 7 + cost) / 8).min(most);
+        }
+    }
+
+    /// The number of clients has changed, and so has what a send costs.
+    pub fn clients_changed(&mut self, clients: usize) {
+        self.inline_cost = GUESS * clients.max(1) as u32;
+    }
+
+    /// Whether the sender seems to have left the tail behind, when the timer goes off.
+    pub fn tail_is_due(&self, now: WallClock) -> bool {
+        now.since(self.last_end) > AGE * 2
+    }
+
+    /// Whether the burst goes on. It ends once single writes would have taken less than half of
+    /// the time, and never while something is unwritten: that would reorder.
+    pub fn goes_on(&mut self, nothing_collected: bool, now: WallClock) -> bool {
+        let (collected, since) = self.mark;
+        let sends = (self.collected - collected) as u32;
+        self.mark = (self.collected, now);
+        if self.active && nothing_collected && self.inline_cost * sends < now.since(since) / 2 {
+            self.end();
+        }
+        self.active
+    }
+
+    /// Nobody stands ready for a tail any more; everything has been written.
+    pub fn end(&mut self) {
+        self.active = false;
+        self.streak = 0;
+    }
+}

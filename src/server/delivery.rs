@@ -1,0 +1,634 @@
+//! The sending side: every message to every client goes through here, in one order.
+//!
+//! All of it lives under the server's state lock, which is never held across a wait: sockets are
+//! non-blocking, and a send that has to wait does so in `waiting`.
+
+use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::backlog::{Backlog, Entry};
+use super::burst::{Burst, Decision, FLUSH, TAIL};
+use super::io::{Command, Io};
+use super::outbox::Sent;
+use super::recipient::{Offer, Recipient};
+use super::segment::{Batch, Rest, Segment};
+use super::waiting::{Pace, Unfinished, Wait};
+use crate::notes::Notes;
+use crate::settings::{Settings, SlowClient};
+use crate::sys::WallClock;
+use crate::timestamp::Stamper;
+use crate::transport::Peer;
+use crate::wire::envelope::Template;
+use crate::{Error, Message, MessageType, Result, Status};
+
+/// From this size on a payload is written from where it lies instead of being copied first.
+const LARGE: usize = 16384;
+
+/// A message to send: a payload that still needs its envelope, or a message that has one.
+#[derive(Clone, Copy)]
+pub(crate) enum Outgoing<'a> {
+    Payload(MessageType, &'a [u8]),
+    Message(&'a Message),
+}
+
+impl Outgoing<'_> {
+    fn message_type(&self) -> MessageType {
+        match self {
+            Outgoing::Payload(message_type, _) => *message_type,
+            Outgoing::Message(message) => message.message_type(),
+        }
+    }
+}
+
+/// What all clients share.
+pub(crate) struct Common {
+    pub settings: Arc<Settings>,
+    pub io: Option<Arc<Io>>,
+    pub notes: Notes,
+    pub backlog: Backlog,
+    pub sent: Sent,
+    pub dropped: u64,
+    /// Clients that can be written to.
+    pub live: usize,
+    /// Clients for whom something waits.
+    pub behind: usize,
+    templates: [Template; 3],
+    stamper: Stamper,
+    /// The newest broadcast `data` message, with `retain_last`.
+    retained: Option<Entry>,
+    heir: Option<Heir>,
+}
+
+/// The client that gets the backlog.
+struct Heir {
+    id: u64,
+    /// The newest broadcast that is meant for it.
+    until: u64,
+    /// The retained message, where it was put into the backlog just for this client.
+    lent: Option<u64>,
+}
+
+impl Common {
+    pub fn count(&mut self, sent: Sent) {
+        self.sent.frames += sent.frames;
+        self.sent.bytes += sent.bytes;
+    }
+
+    /// Up to which broadcast the backlog belongs to this client.
+    pub fn backlog_of(&self, id: u64) -> Option<u64> {
+        self.heir.as_ref().filter(|heir| heir.id == id).map(|heir| heir.until)
+    }
+
+    /// What this client has left of the backlog waits for the next one.
+    pub fn end_inheritance(&mut self, id: u64) {
+        if let Some(heir) = self.heir.take_if(|heir| heir.id == id)
+            && let Some(number) = heir.lent
+        {
+            self.backlog.remove(number);
+        }
+    }
+
+    pub fn expel(&self, id: u64) {
+        if let Some(io) = &self.io {
+            io.ask(Command::Expel(id));
+        }
+    }
+
+    /// The frame that tells a client how many messages it has missed; `None` without memory.
+    pub fn missed_notice(&mut self, count: u64) -> Option<Segment> {
+        #[derive(Serialize)]
+        struct Missed {
+            code: &'static str,
+            count: u64,
+        }
+        self.notice(MessageType::Control, &Missed { code: "missed", count })
+    }
+
+    /// A frame of the library's own making.
+    pub fn notice(&mut self, message_type: MessageType, data: &impl Serialize) -> Option<Segment> {
+        let data = rmp_serde::to_vec_named(data).ok()?;
+        self.frame(&Outgoing::Payload(message_type, &data)).ok()
+    }
+
+    /// Everything in front of the payload (or, for a message, all of it) and the payload.
+    fn parts<'a>(&mut self, out: &'a Outgoing, head: &'a mut Vec<u8>) -> (&'a [u8], &'a [u8]) {
+        match out {
+            Outgoing::Payload(message_type, data) => {
+                let template = &self.templates[*message_type as usize];
+                template.write_head(&self.stamper.now(), data.len(), head);
+                (head, data)
+            }
+            Outgoing::Message(message) => (message.frame(), &[]),
+        }
+    }
+
+    fn frame(&mut self, out: &Outgoing) -> Result<Segment> {
+        match out {
+            Outgoing::Message(message) => Ok(Segment::of_message(message)),
+            Outgoing::Payload(..) => {
+                let mut head = Vec::new();
+                let (head, data) = self.parts(out, &mut head);
+                Segment::of_parts(&[head, data])
+            }
+        }
+    }
+
+    fn append(&mut self, out: &Outgoing, now: WallClock, batch: &mut Batch) -> Result<()> {
+        batch.reserve(self.frame_len(out))?;
+        match out {
+            Outgoing::Payload(message_type, data) => {
+                let template = &self.templates[*message_type as usize];
+                template.write_head(&self.stamper.stamp(now), data.len(), &mut batch.bytes);
+                batch.bytes.extend_from_slice(data);
+            }
+            Outgoing::Message(message) => batch.bytes.extend_from_slice(message.frame()),
+        }
+        batch.end_frame();
+        Ok(())
+    }
+
+    pub fn frame_len(&self, out: &Outgoing) -> usize {
+        match out {
+            Outgoing::Payload(message_type, data) => {
+                self.templates[*message_type as usize].head_len() + data.len()
+            }
+            Outgoing::Message(message) => message.frame().len(),
+        }
+    }
+}
+
+/// Frames on their way to many clients, in the cheapest form that still serves.
+enum Load<'a> {
+    Batch(&'a mut Batch),
+    Parts(&'a [u8], &'a [u8]),
+    Sealed(Arc<Segment>),
+}
+
+impl Load<'_> {
+    fn frames(&self) -> usize {
+        match self {
+            Load::Batch(batch) => batch.frames(),
+            Load::Parts(..) => 1,
+            Load::Sealed(segment) => segment.frames(),
+        }
+    }
+
+    /// What is left of a single frame when its first bytes are written, where that is less than
+    /// all of it and would have to be copied.
+    fn rest(&self, written: usize) -> Option<Result<Rest>> {
+        let Load::Parts(head, data) = self else { return None };
+        let head_left = &head[written.min(head.len())..];
+        let data_left = &data[written.saturating_sub(head.len())..];
+        (written > 0).then(|| Rest::of_parts(&[head_left, data_left]))
+    }
+
+    fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice]) -> R) -> R {
+        match self {
+            Load::Batch(batch) => write(&[IoSlice::new(&batch.bytes)]),
+            Load::Parts(head, data) => write(&[IoSlice::new(head), IoSlice::new(data)]),
+            Load::Sealed(segment) => write(&[IoSlice::new(segment.bytes())]),
+        }
+    }
+
+    /// The same as a segment that outboxes can share.
+    fn seal(&mut self) -> Result<Arc<Segment>> {
+        let segment = match self {
+            Load::Batch(batch) => Arc::new(batch.seal()),
+            Load::Parts(head, data) => Arc::new(Segment::of_parts(&[head, data])?),
+            Load::Sealed(segment) => segment.clone(),
+        };
+        *self = Load::Sealed(segment.clone());
+        Ok(segment)
+    }
+}
+
+/// When what is handed out is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// At once, as far as sockets have room; the engine writes the rest.
+    Now,
+    /// At once; the sender waits a moment for room and writes the rest.
+    Paced,
+    /// When the cork is lifted.
+    Later,
+}
+
+pub(crate) struct Delivery {
+    pub clients: BTreeMap<u64, Recipient>,
+    pub common: Common,
+    pub burst: Burst,
+    /// Broadcasts that are collected: everything else that is sent goes behind them.
+    collected: Batch,
+    /// The number of the newest broadcast.
+    broadcasts: u64,
+    scratch: Batch,
+    /// Clients whose sockets are full, and for whom the present sender waits a moment.
+    pace: Option<Pace>,
+}
+
+impl Delivery {
+    pub fn new(event_name: &str, settings: Arc<Settings>) -> Delivery {
+        let template = |message_type| Template::new(event_name, message_type);
+        Delivery {
+            clients: BTreeMap::new(),
+            common: Common {
+                backlog: Backlog::new(settings.message_queue_size, settings.client_queue_size),
+                stamper: Stamper::new(settings.timezone),
+                settings,
+                io: None,
+                notes: Notes::default(),
+                sent: Sent::default(),
+                dropped: 0,
+                live: 0,
+                behind: 0,
+                templates: [MessageType::Data, MessageType::Error, MessageType::Control]
+                    .map(template),
+                retained: None,
+                heir: None,
+            },
+            burst: Burst::new(),
+            collected: Batch::default(),
+            broadcasts: 0,
+            scratch: Batch::default(),
+            pace: None,
+        }
+    }
+
+    /// Sends to everybody. What is returned, if anything, still has to wait for some of them.
+    pub fn broadcast(&mut self, out: &Outgoing) -> Result<Option<Unfinished>> {
+        let length = self.common.frame_len(out);
+        if self.common.live == 0 {
+            let frame = Arc::new(self.common.frame(out)?);
+            self.broadcasts += 1;
+            self.retain(out, &frame);
+            self.keep(self.broadcasts, frame);
+            return Ok(None);
+        }
+        if self.common.settings.slow_client == SlowClient::Block && self.common.behind > 0 {
+            let waiting = self.collected.bytes.len() + length;
+            if self.clients.values().any(|client| self.lacks_room(client, waiting)) {
+                return self.broadcast_and_wait(out, length);
+            }
+        }
+        if length >= LARGE {
+            return self.broadcast_large(out);
+        }
+        let now = WallClock::now();
+        self.common.append(out, now, &mut self.collected)?;
+        self.broadcasts += 1;
+        if self.common.settings.retain_last {
+            let start = self.collected.bytes.len() - length;
+            if let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]]) {
+                self.retain(out, &Arc::new(frame));
+            }
+        }
+        self.write_or_collect(now);
+        Ok(self.pace.take().map(Unfinished::Pace))
+    }
+
+    /// How a sender writes. With `block` it keeps pace with those who read: what a socket does not
+    /// take is written a moment later, by the sender, instead of piling up.
+    fn by_sender(&self) -> Write {
+        match self.common.settings.slow_client {
+            SlowClient::Block => Write::Paced,
+            _ => Write::Now,
+        }
+    }
+
+    fn lacks_room(&self, client: &Recipient, frames: usize) -> bool {
+        !client.is_broken()
+            && (!client.waiting.is_empty() || !client.has_room(frames, &self.common))
+    }
+
+    fn write_or_collect(&mut self, now: WallClock) {
+        let limit = FLUSH.min(self.common.settings.client_queue_size);
+        if !self.burst.is_timed() {
+            if !self.burst.corked || self.collected.bytes.len() >= limit {
+                self.distribute(self.by_sender());
+            }
+            return;
+        }
+        match self.burst.decide(self.collected.bytes.len(), limit, now) {
+            Decision::Collect => {}
+            Decision::BeginBurst => {
+                if let Some(io) = &self.common.io {
+                    io.tail.arm(TAIL);
+                }
+            }
+            Decision::WriteNow => {
+                self.distribute(self.by_sender());
+                self.burst.wrote(now, WallClock::now(), self.common.live);
+            }
+        }
+    }
+
+    fn broadcast_large(&mut self, out: &Outgoing) -> Result<Option<Unfinished>> {
+        self.distribute(self.unless_corked());
+        let mut head = Vec::new();
+        let (head, data) = self.common.parts(out, &mut head);
+        self.broadcasts += 1;
+        if self.common.settings.retain_last {
+            let frame = Arc::new(Segment::of_parts(&[head, data])?);
+            self.retain(out, &frame);
+        }
+        self.spread(Load::Parts(head, data), self.by_sender())?;
+        Ok(self.pace.take().map(Unfinished::Pace))
+    }
+
+    fn unless_corked(&self) -> Write {
+        if self.burst.corked { Write::Later } else { Write::Now }
+    }
+
+    /// A broadcast for which some clients have no room: everybody else gets it now.
+    fn broadcast_and_wait(&mut self, out: &Outgoing, length: usize) -> Result<Option<Unfinished>> {
+        self.distribute(Write::Now);
+        let frame = Arc::new(self.common.frame(out)?);
+        self.broadcasts += 1;
+        self.retain(out, &frame);
+        let mut wait = Wait::new(frame.clone());
+        for (id, client) in &mut self.clients {
+            if !client.waiting.is_empty() || !client.has_room(length, &self.common) {
+                let in_reach = client.write(*id, &mut self.common);
+                if in_reach
+                    && (!client.waiting.is_empty() || !client.has_room(length, &self.common))
+                {
+                    wait.join(*id, client, &mut self.common);
+                }
+            }
+        }
+        self.spread(Load::Sealed(frame), Write::Now)?;
+        Ok((!wait.is_over()).then_some(Unfinished::Wait(wait)))
+    }
+
+    /// Remembers the newest broadcast `data` message.
+    fn retain(&mut self, out: &Outgoing, frame: &Arc<Segment>) {
+        if self.common.settings.retain_last && out.message_type() == MessageType::Data {
+            let entry = Entry { number: self.broadcasts, frame: frame.clone() };
+            self.common.retained = Some(entry);
+        }
+    }
+
+    /// Keeps a broadcast for the first client that comes.
+    fn keep(&mut self, number: u64, frame: Arc<Segment>) {
+        self.common.dropped += self.common.backlog.push(Entry { number, frame });
+    }
+
+    /// Hands what was collected to every client.
+    pub fn distribute(&mut self, write: Write) {
+        if self.collected.is_empty() {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.collected);
+        // It fails only where parts have to be put together first: a batch is whole.
+        let _ = self.spread(Load::Batch(&mut batch), write);
+        batch.clear();
+        self.collected = batch;
+    }
+
+    /// Hands broadcast frames to every client that no sender waits for; to the backlog when it
+    /// finds that none is left.
+    fn spread(&mut self, mut load: Load, write: Write) -> Result<()> {
+        let frames = load.frames();
+        let (mut reached, mut lost) = (false, 0);
+        let mut result = Ok(());
+        for (id, client) in &mut self.clients {
+            if client.is_broken() {
+                continue;
+            }
+            if !client.waiting.is_empty() {
+                reached = true;
+                continue;
+            }
+            if client.is_behind() || write == Write::Later {
+                match load.seal().map(|segment| client.offer(*id, &segment, &mut self.common)) {
+                    Ok(Offer::Gone) => lost += frames as u64,
+                    Ok(Offer::Taken | Offer::Refused) => reached = true,
+                    Err(error) => {
+                        client.miss(*id, frames as u64, &mut self.common);
+                        (reached, result) = (true, Err(error));
+                    }
+                }
+                continue;
+            }
+            match give(client, *id, &mut load, write, &mut self.pace, &mut self.common) {
+                Ok(true) => reached = true,
+                Ok(false) => lost += frames as u64,
+                Err(error) => (reached, result) = (true, Err(error)),
+            }
+        }
+        if reached {
+            self.common.dropped += lost;
+        } else if let Ok(segment) = load.seal() {
+            self.keep_all(&segment);
+        }
+        result
+    }
+
+    fn keep_all(&mut self, segment: &Arc<Segment>) {
+        let first = self.broadcasts + 1 - segment.frames() as u64;
+        for index in 0..segment.frames() {
+            let number = first + index as u64;
+            match segment.frames() {
+                1 => self.keep(number, segment.clone()),
+                _ => match Segment::of_parts(&[segment.frame(index)]) {
+                    Ok(frame) => self.keep(number, Arc::new(frame)),
+                    Err(_) => self.common.dropped += 1,
+                },
+            }
+        }
+    }
+
+    /// Sends to one client. What is returned, if anything, still has to wait for it.
+    pub fn unicast(&mut self, id: u64, out: &Outgoing) -> Result<Option<Unfinished>> {
+        self.distribute(self.unless_corked());
+        let length = self.common.frame_len(out);
+        let (corked, write) = (self.burst.corked, self.by_sender());
+        let client = match self.clients.get_mut(&id) {
+            Some(client) if !client.is_broken() => client,
+            _ => return Err(no_client(id)),
+        };
+        let common = &mut self.common;
+        if !corked && !client.is_behind() {
+            self.scratch.clear();
+            let mut head = Vec::new();
+            let mut load = if length < LARGE {
+                common.append(out, WallClock::now(), &mut self.scratch)?;
+                Load::Batch(&mut self.scratch)
+            } else {
+                let (head, data) = common.parts(out, &mut head);
+                Load::Parts(head, data)
+            };
+            return match give(client, id, &mut load, write, &mut self.pace, common)? {
+                true => Ok(self.pace.take().map(Unfinished::Pace)),
+                false => Err(no_client(id)),
+            };
+        }
+        let frame = Arc::new(common.frame(out)?);
+        if common.settings.slow_client == SlowClient::Block {
+            let full = !client.waiting.is_empty() || !client.has_room(length, common);
+            if full && !client.write(id, common) {
+                return Err(no_client(id));
+            }
+            if !client.waiting.is_empty() || !client.has_room(length, common) {
+                let mut wait = Wait::new(frame);
+                wait.join(id, client, common);
+                return Ok(Some(Unfinished::Wait(wait)));
+            }
+        }
+        match client.offer(id, &frame, common) {
+            Offer::Gone => Err(no_client(id)),
+            Offer::Refused => Err(full(id, common.settings.client_queue_size)),
+            Offer::Taken => Ok(None),
+        }
+    }
+
+    pub fn cork(&mut self) {
+        self.distribute(Write::Now);
+        self.burst.end();
+        self.burst.corked = true;
+    }
+
+    pub fn uncork(&mut self) {
+        self.burst.corked = false;
+        self.flush();
+    }
+
+    /// Writes everything that has collected.
+    pub fn flush(&mut self) {
+        self.distribute(Write::Now);
+        if self.common.behind == 0 {
+            return;
+        }
+        for (id, client) in &mut self.clients {
+            if client.is_behind() && !client.is_watched() && client.waiting.is_empty() {
+                client.write(*id, &mut self.common);
+            }
+        }
+    }
+
+    /// The timer of a burst went off: writes a tail that its sender has left behind.
+    pub fn look_after_tail(&mut self) {
+        let now = WallClock::now();
+        if !self.collected.is_empty() && self.burst.tail_is_due(now) {
+            self.distribute(Write::Now);
+            self.burst.wrote(now, WallClock::now(), self.common.live);
+        }
+        if self.burst.goes_on(self.collected.is_empty(), now)
+            && let Some(io) = &self.common.io
+        {
+            io.tail.arm(TAIL);
+        }
+    }
+
+    /// Whether the library's own thread stands ready to write a tail.
+    pub fn set_standby(&mut self, standby: bool) {
+        self.burst.standby = standby;
+        if !standby {
+            self.write_collected();
+            self.burst.end();
+        }
+    }
+
+    /// Writes what has collected, corked or not, and leaves the cork on.
+    pub fn write_collected(&mut self) {
+        if self.burst.corked {
+            self.flush();
+        } else {
+            self.distribute(Write::Now);
+        }
+    }
+
+    /// A client has come: queues for it what it is to get before everything else.
+    pub fn admit(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, connected_at_ms: i64) {
+        self.distribute(Write::Now);
+        let mut client = Recipient::new(socket, peer, connected_at_ms);
+        let common = &mut self.common;
+        common.live += 1;
+        if let Some(until) = common.backlog.newest().filter(|_| common.heir.is_none()) {
+            common.heir = Some(Heir { id, until, lent: None });
+        }
+        if let Some(entry) = common.retained.clone() {
+            match common.heir.as_mut().filter(|heir| heir.id == id) {
+                Some(heir) => {
+                    heir.until = heir.until.max(entry.number);
+                    heir.lent = common.backlog.insert(entry.clone()).then_some(entry.number);
+                }
+                None => client.queue(id, &entry.frame, common),
+            }
+        }
+        client.write(id, common);
+        self.clients.insert(id, client);
+        self.burst.clients_changed(self.common.live);
+    }
+
+    /// A client is leaving: from now on nobody can send to it.
+    pub fn remove(&mut self, id: u64) -> Option<Recipient> {
+        self.write_collected();
+        let mut client = self.clients.remove(&id)?;
+        client.detach(&mut self.common);
+        self.burst.clients_changed(self.common.live);
+        Some(client)
+    }
+
+    /// Forgets the backlog, but not the retained message that a client was promised.
+    pub fn clear_queue(&mut self) {
+        let common = &mut self.common;
+        common.backlog.clear();
+        let Some(heir) = &mut common.heir else { return };
+        match common.retained.clone().filter(|entry| entry.number <= heir.until) {
+            Some(entry) => {
+                heir.lent = Some(entry.number);
+                common.backlog.insert(entry);
+            }
+            None => common.heir = None,
+        }
+    }
+}
+
+/// Writes frames to a client for whom nothing waits, and queues what its socket does not take.
+/// `false` when it is out of reach.
+fn give(
+    client: &mut Recipient,
+    id: u64,
+    load: &mut Load,
+    write: Write,
+    pace: &mut Option<Pace>,
+    common: &mut Common,
+) -> Result<bool> {
+    let frames = load.frames();
+    let written = match load.with_slices(|parts| client.write_through(id, parts, frames, common)) {
+        Ok(None) => return Ok(true),
+        Ok(Some(written)) => written,
+        Err(()) => return Ok(false),
+    };
+    if write == Write::Paced {
+        pace.get_or_insert_default().add(id, client);
+    }
+    let queued = match load.rest(written) {
+        Some(rest) => rest.map(|rest| client.keep_rest(id, rest, written, common)),
+        None => load.seal().map(|segment| client.queue_rest(id, &segment, written, common)),
+    };
+    if let Err(error) = queued {
+        client.lose(id, written, frames as u64, common);
+        return Err(error);
+    }
+    Ok(true)
+}
+
+fn no_client(id: u64) -> Error {
+    let text = format!("Client '{}' is not connected (any more)", super::client_id(id));
+    Error::new(Status::NoClient, text)
+}
+
+fn full(id: u64, limit: usize) -> Error {
+    let text = format!(
+        "Client '{}' reads too slowly: {limit} bytes (client_queue_size) wait for it already. \
+         Send again later, or choose another slow_client policy",
+        super::client_id(id)
+    );
+    Error::new(Status::Full, text)
+}

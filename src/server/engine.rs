@@ -1,0 +1,379 @@
+//! The event loop: one state machine with a single operation, *make progress*.
+//!
+//! It never waits. Whoever drives the server (its own thread, `run`, `next`) waits outside of the
+//! engine's lock, tells it which descriptors are ready, and takes its events one at a time.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::Level;
+
+use super::connection::Connection;
+use super::farewell::{Farewell, Next};
+use super::io::{Command, Io, token};
+use super::recipient::Recipient;
+use super::shared::{Shared, count};
+use crate::Message;
+use crate::notes::Notes;
+use crate::sys::{EpollEvent, Interest, Monotonic};
+use crate::transport::{Listener, Peer};
+
+/// Something that a user hears of.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    Connected(u64),
+    Disconnected(u64),
+    Message(u64, Message),
+}
+
+/// Descriptors that are reported in one go.
+pub(crate) const BATCH: usize = 64;
+
+/// How long listening pauses when descriptors or memory have run out.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often that is logged.
+const COMPLAIN: Duration = Duration::from_secs(60);
+/// Token in `deadlines` of the end of a pause.
+const LISTEN_AGAIN: u64 = token::LISTENER;
+
+pub(crate) struct Engine {
+    pub(super) io: Arc<Io>,
+    /// Taken away when the server stops.
+    listener: Option<Listener>,
+    pub(super) connections: HashMap<u64, Connection>,
+    farewells: HashMap<u64, Farewell>,
+    /// Moments at which a client (or the listener) has to be looked at, soonest first.
+    pub(super) deadlines: BTreeSet<(Monotonic, u64)>,
+    armed: Option<Monotonic>,
+    events: VecDeque<Happened>,
+    /// The client whose bytes are being cut into frames.
+    pub(super) current: Option<u64>,
+    /// Memory to read into, lent to the connection that reads.
+    pub(super) spare: Vec<u8>,
+    ready: [EpollEvent; BATCH],
+    ready_at: usize,
+    ready_end: usize,
+    pub(super) notes: Notes,
+    /// When the lack of descriptors was last complained about.
+    complained: Option<Monotonic>,
+    /// Refused clients that are being told so.
+    pub(super) refusals: usize,
+}
+
+impl Engine {
+    pub fn new(io: Arc<Io>, listener: Listener) -> Engine {
+        Engine {
+            io,
+            listener: Some(listener),
+            connections: HashMap::new(),
+            farewells: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            armed: None,
+            events: VecDeque::new(),
+            current: None,
+            spare: Vec::new(),
+            ready: [EpollEvent::EMPTY; BATCH],
+            ready_at: 0,
+            ready_end: 0,
+            notes: Notes::default(),
+            complained: None,
+            refusals: 0,
+        }
+    }
+
+    /// Begins to accept clients.
+    pub fn listen(&self) -> std::io::Result<()> {
+        match &self.listener {
+            Some(listener) => self.io.epoll.add(listener.socket(), Interest::READ, token::LISTENER),
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts no client any more.
+    pub fn stop_listening(&mut self) -> Option<Listener> {
+        let listener = self.listener.take()?;
+        // Not in the set while listening pauses.
+        let _ = self.io.epoll.remove(listener.socket());
+        Some(listener)
+    }
+
+    /// Whether all that was reported as ready has been dealt with.
+    pub fn is_exhausted(&self) -> bool {
+        self.ready_at == self.ready_end
+    }
+
+    /// Takes note of descriptors that are ready.
+    pub fn feed(&mut self, ready: &[EpollEvent]) {
+        let room = &mut self.ready[..ready.len()];
+        room.copy_from_slice(ready);
+        (self.ready_at, self.ready_end) = (0, ready.len());
+    }
+
+    /// Asks, without waiting, which descriptors are ready.
+    pub fn look(&mut self) {
+        let ready = self.io.epoll.wait(&mut self.ready, 0).unwrap_or(0);
+        (self.ready_at, self.ready_end) = (0, ready);
+    }
+
+    /// Whether an event may be had without asking which descriptors are ready.
+    pub fn has_more(&self) -> bool {
+        !self.events.is_empty() || self.current.is_some() || !self.is_exhausted()
+    }
+
+    pub fn take_notes(&mut self) -> Notes {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Works until there is an event or nothing is left to do.
+    pub fn progress(&mut self, shared: &Shared) -> Option<Happened> {
+        loop {
+            self.obey(shared);
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if let Some(id) = self.current {
+                match self.next_message(id, shared) {
+                    Some(message) => return Some(Happened::Message(id, message)),
+                    None => self.current = None,
+                }
+                continue;
+            }
+            if self.is_exhausted() {
+                self.arm();
+                return None;
+            }
+            let ready = self.ready[self.ready_at];
+            self.ready_at += 1;
+            self.handle(ready, shared);
+        }
+    }
+
+    /// Does what other threads asked for.
+    fn obey(&mut self, shared: &Shared) {
+        while let Ok(command) = self.io.inbox.try_recv() {
+            match command {
+                Command::Dismiss(id, recipient) => {
+                    self.drop_connection(id);
+                    self.say_farewell(id, recipient, true, false, shared);
+                }
+                Command::Expel(id) => self.leave(id, false, shared),
+            }
+        }
+    }
+
+    fn handle(&mut self, ready: EpollEvent, shared: &Shared) {
+        match ready.token() {
+            token::LISTENER => self.accept(shared),
+            token::WAKE => self.io.wake.clear(),
+            token::DEADLINE => self.expire(shared),
+            token::TAIL => {
+                self.io.tail.clear();
+                shared.lock().delivery.look_after_tail();
+            }
+            token::CANCEL => {
+                shared.take_cancel();
+            }
+            id if self.farewells.contains_key(&id) => self.attend(id, shared),
+            id => {
+                if ready.writable() {
+                    let mut state = shared.lock();
+                    let delivery = &mut state.delivery;
+                    if let Some(client) = delivery.clients.get_mut(&id) {
+                        client.write(id, &mut delivery.common);
+                    }
+                }
+                if ready.readable() {
+                    self.read(id, shared);
+                }
+            }
+        }
+    }
+
+    /// Has the timer go off at the next deadline. A timer that goes off too early does no harm.
+    fn arm(&mut self) {
+        let Some((next, _)) = self.deadlines.first() else { return };
+        if self.armed.is_none_or(|armed| *next < armed) {
+            self.io.deadline.arm(next.remaining());
+            self.armed = Some(*next);
+        }
+    }
+
+    fn expire(&mut self, shared: &Shared) {
+        self.io.deadline.clear();
+        self.armed = None;
+        let now = Monotonic::now();
+        // Only one client's bytes are cut into frames at a time; the others' turn comes after.
+        while let Some((due, id)) = self.deadlines.first().copied().filter(|(due, _)| *due <= now)
+            && self.current.is_none()
+        {
+            self.deadlines.remove(&(due, id));
+            if id == LISTEN_AGAIN {
+                self.listen_again();
+            } else if self.farewells.contains_key(&id) {
+                self.attend(id, shared);
+            } else {
+                self.judge_frame(id, due, shared);
+            }
+        }
+    }
+
+    fn accept(&mut self, shared: &Shared) {
+        for _ in 0..BATCH {
+            let Some(listener) = &self.listener else { return };
+            match listener.accept() {
+                Ok(Some((socket, peer))) => self.welcome(Arc::new(socket), peer, shared),
+                Ok(None) => return,
+                Err(error) => return self.pause(&error),
+            }
+        }
+    }
+
+    fn welcome(&mut self, socket: Arc<std::os::fd::OwnedFd>, peer: Peer, shared: &Shared) {
+        let mut state = shared.lock();
+        if state.delivery.clients.len() >= shared.settings.max_connections {
+            drop(state);
+            return self.refuse(socket, peer, shared);
+        }
+        let id = state.next_client;
+        state.next_client += 1;
+        let delivery = &mut state.delivery;
+        delivery.admit(id, socket.clone(), peer, crate::timestamp::timestamp_ms());
+        let write = delivery.clients.get(&id).is_some_and(Recipient::is_watched);
+        if let Err(error) = self.io.epoll.add(socket.as_fd(), Interest { read: true, write }, id) {
+            delivery.remove(id);
+            drop(state);
+            return self.pause(&error);
+        }
+        drop(state);
+        count(&shared.counters.connections, 1);
+        self.notes.add(Level::Debug, "dotsock::server", || {
+            format!("{peer} has connected as {}", super::client_id(id))
+        });
+        self.connections.insert(id, Connection::new(socket, peer));
+        self.events.push_back(Happened::Connected(id));
+    }
+
+    /// Descriptors or memory have run out: the clients that wait would wake us all the time.
+    fn pause(&mut self, error: &std::io::Error) {
+        let Some(listener) = &self.listener else { return };
+        let now = Monotonic::now();
+        if self.complained.is_none_or(|last| now.since(last) >= COMPLAIN) {
+            self.complained = Some(now);
+            self.notes.add(Level::Error, "dotsock::server", || {
+                format!(
+                    "Cannot accept a client on {}: {error}. Listening pauses for 100 ms at a time; \
+                     close descriptors or raise their limit (ulimit -n)",
+                    listener.address()
+                )
+            });
+        }
+        if self.io.epoll.remove(listener.socket()).is_ok() {
+            self.deadlines.insert((now.after(PAUSE), LISTEN_AGAIN));
+        }
+    }
+
+    fn listen_again(&mut self) {
+        if self.listen().is_err() {
+            self.deadlines.insert((Monotonic::now().after(PAUSE), LISTEN_AGAIN));
+        }
+    }
+
+    /// The peer has left, or has to: delivers what is queued for it, then closes.
+    pub(super) fn leave(&mut self, id: u64, ended: bool, shared: &Shared) {
+        self.drop_connection(id);
+        let recipient = shared.lock().delivery.remove(id);
+        // Somebody may have dismissed it a moment ago: then that command follows.
+        if let Some(recipient) = recipient {
+            self.say_farewell(id, recipient, true, ended, shared);
+        }
+    }
+
+    fn drop_connection(&mut self, id: u64) {
+        if let Some(connection) = self.connections.remove(&id)
+            && let Some(due) = connection.frame_due
+        {
+            self.deadlines.remove(&(due, id));
+        }
+        if self.current == Some(id) {
+            self.current = None;
+        }
+    }
+
+    pub(super) fn say_farewell(
+        &mut self,
+        id: u64,
+        mut recipient: Recipient,
+        reported: bool,
+        ended: bool,
+        shared: &Shared,
+    ) {
+        let due = Monotonic::now().after(shared.settings.linger);
+        recipient.reading = !ended;
+        recipient.watch(id, &shared.lock().delivery.common);
+        self.farewells.insert(id, Farewell::new(recipient, reported, due));
+        self.attend(id, shared);
+    }
+
+    /// Goes on closing a connection.
+    fn attend(&mut self, id: u64, shared: &Shared) {
+        let Some(farewell) = self.farewells.get_mut(&id) else { return };
+        let next = farewell.advance(id, &mut shared.lock().delivery.common);
+        match next {
+            Next::Wait(moment) => {
+                self.deadlines.insert((moment, id));
+            }
+            Next::Close => self.close(id, shared),
+        }
+    }
+
+    fn close(&mut self, id: u64, shared: &Shared) {
+        let Some(farewell) = self.farewells.remove(&id) else { return };
+        self.deadlines.remove(&(farewell.due, id));
+        if farewell.reported {
+            self.events.push_back(Happened::Disconnected(id));
+        } else {
+            self.refusals -= 1;
+        }
+        farewell.close(id, &mut shared.lock().delivery.common);
+    }
+
+    /// Begins to close every connection.
+    pub fn begin_shutdown(&mut self, keep_messages: bool, shared: &Shared) {
+        self.obey(shared);
+        while let Some(id) = self.current.filter(|_| keep_messages) {
+            match self.next_message(id, shared) {
+                Some(message) => self.events.push_back(Happened::Message(id, message)),
+                None => self.current = None,
+            }
+        }
+        {
+            let mut state = shared.lock();
+            state.delivery.uncork();
+            state.delivery.burst.end();
+        }
+        let mut ids: Vec<u64> = self.connections.keys().copied().collect();
+        ids.sort_unstable();
+        for id in ids {
+            self.leave(id, false, shared);
+        }
+    }
+
+    /// Goes on with a shutdown; `true` when every connection is closed.
+    pub fn is_shut_down(&mut self, shared: &Shared) -> bool {
+        self.obey(shared);
+        while !self.is_exhausted() {
+            let ready = self.ready[self.ready_at];
+            self.ready_at += 1;
+            self.handle(ready, shared);
+        }
+        self.arm();
+        self.farewells.is_empty()
+    }
+
+    /// The end: what has happened and was not taken.
+    pub fn into_events(self) -> VecDeque<Happened> {
+        self.events
+    }
+}

@@ -1,0 +1,536 @@
+//! Starting, driving and stopping: three ways to run one engine.
+//!
+//! | way | who drives it | how it waits |
+//! | --- | --- | --- |
+//! | `start` | the library's own thread | in epoll: no signal reaches that thread |
+//! | `run` | the thread that calls it | in poll: a signal handler ends it, a stop and continue does not |
+//! | `open` | whoever calls `next` | likewise |
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use super::engine::{BATCH, Engine, Happened};
+use super::io::{Io, token};
+use super::shared::{Locked, Mode, Phase, Shared};
+use super::{Hooks, Server, client_id};
+use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, WaitFor};
+use crate::transport::Listener;
+use crate::{Error, Result, Status, deferred};
+
+/// How a turn of the loop ended.
+enum Turn {
+    Event(Happened),
+    Stopping,
+    TimedOut,
+    Cancelled,
+    Interrupted,
+}
+
+impl Shared {
+    /// Whether this thread drives the server: it is in one of its hooks, or in a logger that one
+    /// of its turns called.
+    pub fn is_driven_here(&self) -> bool {
+        self.lock().driver == Some(std::thread::current().id())
+    }
+
+    /// Begins to listen. On success the phase is `Running(mode)`.
+    pub fn listen(&self, mode: Mode) -> Result<()> {
+        {
+            let mut state = self.lock();
+            if state.phase != Phase::Idle {
+                return Err(self.running_already());
+            }
+            state.phase = Phase::Starting;
+        }
+        let bound = self.bind(mode);
+        let mut state = self.lock();
+        let result = match bound {
+            Ok((address, port)) => {
+                state.phase = Phase::Running(mode);
+                state.stopped_between = false;
+                state.end_untold = false;
+                if mode != Mode::Open {
+                    state.leftover.clear();
+                }
+                let leftover = !state.leftover.is_empty();
+                self.set_ready(&mut state, leftover);
+                (state.address, state.port) = (address, port);
+                Ok(())
+            }
+            Err(error) => {
+                state.phase = Phase::Idle;
+                Err(error)
+            }
+        };
+        self.changed.notify_all();
+        result
+    }
+
+    fn bind(&self, mode: Mode) -> Result<(String, u16)> {
+        let failed = |error: std::io::Error| {
+            Error::os(Status::Io, "Cannot make the descriptors of a server", &error)
+        };
+        let io = self.io.get_or_try_init(|| Io::new().map(Arc::new)).map_err(failed)?;
+        self.lock().delivery.common.io = Some(io.clone());
+        if mode == Mode::Open {
+            self.outer(io).map_err(failed)?;
+        }
+        let listener = Listener::bind(self.transport, &self.event_name, &self.settings)?;
+        let (address, port) = (listener.address().to_owned(), listener.port());
+        let mut engine = Engine::new(io.clone(), listener);
+        let watched = engine.listen().and_then(|()| match mode {
+            Mode::Thread => io.epoll.add(io.cancel.as_fd(), Interest::READ, token::CANCEL),
+            Mode::Run => Ok(()),
+            Mode::Open => {
+                self.outer(io).and_then(|outer| outer.add(io.epoll.as_fd(), Interest::READ, 0))
+            }
+        });
+        if let Err(error) = watched {
+            if let Some(mut listener) = engine.stop_listening() {
+                listener.withdraw();
+                listener.release();
+            }
+            return Err(failed(error));
+        }
+        *self.engine.lock() = Some(engine);
+        Ok((address, port))
+    }
+
+    /// The descriptor that users watch.
+    fn outer(&self, io: &Io) -> std::io::Result<&Epoll> {
+        self.outer.get_or_try_init(|| {
+            let outer = Epoll::new()?;
+            outer.add(io.ready.as_fd(), Interest::READ, 0)?;
+            Ok(outer)
+        })
+    }
+
+    fn running_already(&self) -> Error {
+        let text = format!(
+            "Server '{}' is running already, or about to start or stop: stop it first",
+            self.event_name
+        );
+        Error::new(Status::State, text)
+    }
+
+    /// One turn: an event, or why there is none. `None` waits without end.
+    fn turn(&self, mode: Mode, limit: Option<Duration>) -> Turn {
+        let Some(io) = self.io.get() else { return Turn::Stopping };
+        let polls = limit == Some(Duration::ZERO);
+        let deadline = limit.filter(|_| !polls).map(|limit| Monotonic::now().after(limit));
+        let mut looked = false;
+        loop {
+            if mode != Mode::Thread && !polls && self.take_cancel() {
+                return Turn::Cancelled;
+            }
+            // A hook may have forked: the child's copy of the loop ends without a word.
+            if !self.process.is_current() || self.lock().phase != Phase::Running(mode) {
+                return Turn::Stopping;
+            }
+            if let Some(event) = self.progress(mode, mode != Mode::Thread && !looked) {
+                return Turn::Event(event);
+            }
+            looked = true;
+            if polls {
+                return Turn::TimedOut;
+            }
+            let remaining = deadline.map(Monotonic::remaining);
+            if remaining.is_some_and(|remaining| remaining.is_zero()) {
+                return Turn::TimedOut;
+            }
+            if mode != Mode::Open {
+                // A stop that a log function asked for wakes the wait below.
+                deferred::run();
+            }
+            match mode {
+                Mode::Thread => self.wait_uninterrupted(io, -1),
+                _ => {
+                    let watched = [
+                        (io.epoll.as_fd(), WaitFor::Read),
+                        (io.cancel.as_fd(), WaitFor::Read),
+                        (io.ready.as_fd(), WaitFor::Read),
+                    ];
+                    match sys::poll(&watched, remaining) {
+                        Ok(Readiness::Interrupted) if !self.cancel_is_pending() => {
+                            return Turn::Interrupted;
+                        }
+                        _ => looked = false,
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lets the engine work until it has an event, without waiting.
+    fn progress(&self, mode: Mode, look: bool) -> Option<Happened> {
+        let mut slot = self.engine.lock();
+        let engine = slot.as_mut()?;
+        let mut event = engine.progress(self);
+        if event.is_none() && look {
+            engine.look();
+            event = engine.progress(self);
+        }
+        let more = engine.has_more();
+        let notes = engine.take_notes();
+        drop(slot);
+        notes.emit();
+        if mode == Mode::Open {
+            self.show_readiness(more);
+        }
+        event
+    }
+
+    /// Tells of events that were read along with an earlier one, where somebody may be waiting
+    /// for a descriptor instead of asking for the next.
+    fn show_readiness(&self, more: bool) {
+        if self.watched.load(Ordering::Relaxed) || self.lock().nexting > 1 {
+            self.set_ready(&mut self.lock(), more);
+        }
+    }
+
+    fn set_ready(&self, state: &mut Locked, wanted: bool) {
+        let Some(io) = self.io.get() else { return };
+        if wanted != state.ready_shown {
+            state.ready_shown = wanted;
+            if wanted { io.ready.signal() } else { io.ready.clear() }
+        }
+    }
+
+    fn wait_uninterrupted(&self, io: &Io, timeout_ms: i32) {
+        let mut ready = [EpollEvent::EMPTY; BATCH];
+        // It fails only where a signal interrupts it: nothing is ready then.
+        let count = io.epoll.wait(&mut ready, timeout_ms).unwrap_or(0);
+        if let Some(engine) = self.engine.lock().as_mut() {
+            engine.feed(&ready[..count]);
+        }
+    }
+
+    /// Runs the hook for an event. Sends from it, and from other threads meanwhile, are written
+    /// before they return: nobody stands ready for a tail.
+    fn dispatch(self: &Arc<Self>, event: &Happened, hooks: &Hooks, mode: Mode) {
+        let (client, hook) = match event {
+            Happened::Connected(id) => (*id, &hooks.connected),
+            Happened::Disconnected(id) => (*id, &hooks.disconnected),
+            Happened::Message(id, message) => {
+                let Some(hook) = &hooks.message else { return };
+                let id = client_id(*id);
+                return self.in_hook_of(mode, |server| hook(server, &id, message));
+            }
+        };
+        let Some(hook) = hook else { return };
+        let id = client_id(client);
+        self.in_hook_of(mode, |server| hook(server, &id));
+    }
+
+    fn in_hook_of(self: &Arc<Self>, mode: Mode, hook: impl FnOnce(&Server)) {
+        if mode == Mode::Thread {
+            self.lock().delivery.set_standby(false);
+        }
+        let server = Server::borrowed(self.clone());
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&server)));
+        if result.is_err() {
+            log::error!(target: "dotsock::server", "A hook of '{}' has panicked", self.event_name);
+        }
+        let mut state = self.lock();
+        match mode {
+            Mode::Thread if state.phase == Phase::Running(mode) => {
+                state.delivery.write_collected();
+                state.delivery.set_standby(true);
+            }
+            _ => state.delivery.write_collected(),
+        }
+    }
+
+    pub fn start(self: &Arc<Self>) -> Result<()> {
+        if self.settings.blocking_mode {
+            return self.run();
+        }
+        self.listen(Mode::Thread)?;
+        self.reap_thread();
+        self.lock().delivery.set_standby(true);
+        let shared = self.clone();
+        let name = format!("dotsock-{}", self.event_name);
+        let thread = sys::spawn_without_signals(&name[..name.len().min(15)], move || shared.live());
+        match thread {
+            Ok(thread) => {
+                self.lock().thread = Some(thread);
+                Ok(())
+            }
+            Err(error) => {
+                self.lock().phase = Phase::Stopping(Mode::Thread);
+                self.finish(Mode::Thread);
+                Err(Error::os(Status::Io, "Cannot start the server's thread", &error))
+            }
+        }
+    }
+
+    /// The library's own thread.
+    fn live(self: Arc<Self>) {
+        self.lock().driver = Some(std::thread::current().id());
+        let hooks = self.hooks.lock().clone();
+        while let Turn::Event(event) = self.turn(Mode::Thread, None) {
+            self.dispatch(&event, &hooks, Mode::Thread);
+            deferred::run();
+        }
+        // When the server has stopped, nobody else holds its hooks: freeing it releases them.
+        drop(hooks);
+        self.finish(Mode::Thread);
+        deferred::run();
+    }
+
+    /// Waits for a thread that has ended its work, or is about to.
+    fn reap_thread(&self) {
+        let thread = self.lock().thread.take();
+        if let Some(thread) = thread
+            && thread.thread().id() != std::thread::current().id()
+        {
+            // What it panicked with, if it did, was logged where it happened.
+            let _ = thread.join();
+        }
+    }
+
+    pub fn run(self: &Arc<Self>) -> Result<()> {
+        let me = std::thread::current().id();
+        {
+            let mut state = self.lock();
+            if std::mem::take(&mut state.stopped_between) && state.phase == Phase::Idle {
+                return Ok(());
+            }
+            if state.phase == Phase::Running(Mode::Run) && state.driver.is_none() {
+                state.driver = Some(me);
+                state.runner = Some(me);
+            } else {
+                drop(state);
+                self.listen(Mode::Run)?;
+                let mut state = self.lock();
+                state.driver = Some(me);
+                state.runner = Some(me);
+            }
+        }
+        let hooks = self.hooks.lock().clone();
+        let status = loop {
+            match self.turn(Mode::Run, None) {
+                Turn::Event(event) => {
+                    self.dispatch(&event, &hooks, Mode::Run);
+                    deferred::run();
+                }
+                Turn::Cancelled => break cancelled(),
+                Turn::Interrupted => break interrupted(),
+                Turn::Stopping | Turn::TimedOut => {
+                    drop(hooks);
+                    self.finish(Mode::Run);
+                    return self.check_process();
+                }
+            }
+        };
+        let mut state = self.lock();
+        state.driver = None;
+        self.changed.notify_all();
+        Err(status)
+    }
+
+    pub fn open(&self) -> Result<()> {
+        self.listen(Mode::Open)
+    }
+
+    pub fn next(&self, limit: Option<Duration>) -> Result<Happened> {
+        self.lock().nexting += 1;
+        let result = self.next_event(limit);
+        self.lock().nexting -= 1;
+        result
+    }
+
+    fn next_event(&self, limit: Option<Duration>) -> Result<Happened> {
+        let mut state = self.lock();
+        let me = Some(std::thread::current().id());
+        while state.phase == Phase::Stopping(Mode::Open) && state.driver != me {
+            self.wait_for_change(&mut state);
+        }
+        match state.phase {
+            Phase::Running(Mode::Open) if state.leftover.is_empty() => {
+                state.delivery.write_collected();
+            }
+            Phase::Running(Mode::Open) | Phase::Idle => {
+                let event = state.leftover.pop_front();
+                if event.is_none() {
+                    state.end_untold = false;
+                }
+                let more = !state.leftover.is_empty() || state.end_untold;
+                self.set_ready(&mut state, more);
+                return event.ok_or_else(|| self.not_running());
+            }
+            _ => return Err(self.running_already()),
+        }
+        drop(state);
+        match self.turn(Mode::Open, limit) {
+            Turn::Event(event) => Ok(event),
+            Turn::Stopping => self.next_event(limit),
+            Turn::TimedOut => Err(Error::new(Status::Timeout, "No event of the server in time")),
+            Turn::Cancelled => Err(cancelled()),
+            Turn::Interrupted => Err(interrupted()),
+        }
+    }
+
+    pub fn fd(&self) -> Option<std::os::fd::RawFd> {
+        let outer = self.outer.get()?;
+        if !self.watched.swap(true, Ordering::Relaxed) {
+            let more = self.engine.lock().as_ref().is_some_and(Engine::has_more);
+            let mut state = self.lock();
+            let leftover = !state.leftover.is_empty() || state.end_untold;
+            let open = state.phase == Phase::Running(Mode::Open);
+            self.set_ready(&mut state, leftover || open && more);
+        }
+        Some(std::os::fd::AsRawFd::as_raw_fd(outer))
+    }
+
+    pub fn stop(self: &Arc<Self>) {
+        let me = std::thread::current().id();
+        let mut state = self.lock();
+        while state.phase == Phase::Starting {
+            self.wait_for_change(&mut state);
+        }
+        let mode = match state.phase {
+            Phase::Running(mode) => {
+                state.phase = Phase::Stopping(mode);
+                if let Some(io) = self.io.get() {
+                    io.wake.signal();
+                }
+                state.delivery.clients.values().for_each(|client| client.wake_all());
+                if mode == Mode::Open || mode == Mode::Run && state.driver.is_none() {
+                    state.driver = Some(me);
+                    state.stopped_between = mode == Mode::Run && state.runner != Some(me);
+                    drop(state);
+                    self.finish(mode);
+                    return;
+                }
+                mode
+            }
+            Phase::Stopping(mode) => mode,
+            Phase::Idle | Phase::Starting => {
+                drop(state);
+                return self.reap_thread();
+            }
+        };
+        if state.driver == Some(me) {
+            return;
+        }
+        self.wait_until_idle(state, mode, me);
+    }
+
+    /// Waits for the thread that stops the server, or becomes it where there is none any more.
+    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadId) {
+        while state.phase == Phase::Stopping(mode) {
+            if mode == Mode::Run && state.driver.is_none() {
+                state.driver = Some(me);
+                state.stopped_between = state.runner != Some(me);
+                drop(state);
+                return self.finish(mode);
+            }
+            self.wait_for_change(&mut state);
+        }
+        drop(state);
+        self.reap_thread();
+    }
+}
+
+impl Shared {
+    /// Carries a stop out, on the thread that drives the server or, where none does, on that which
+    /// asked for it. The phase is `Stopping` already: nobody can send any more.
+    fn finish(self: &Arc<Self>, mode: Mode) {
+        if !self.process.is_current() {
+            return;
+        }
+        let listener = self.engine.lock().as_mut().and_then(Engine::stop_listening);
+        // It may log: no lock is held.
+        let listener = listener.map(|mut listener| {
+            listener.withdraw();
+            listener
+        });
+        self.shut_engine_down(mode);
+        let events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
+        let hooks = self.hooks.lock().clone();
+        let mut leftover = VecDeque::new();
+        for event in events {
+            match (mode, &event) {
+                (Mode::Open, _) => leftover.push_back(event),
+                (_, Happened::Message(..)) => {}
+                _ => self.dispatch(&event, &hooks, mode),
+            }
+        }
+        drop(hooks);
+        if let Some(listener) = listener {
+            listener.release();
+        }
+        let mut state = self.lock();
+        if mode == Mode::Open {
+            state.leftover.extend(leftover);
+            state.end_untold = true;
+            self.set_ready(&mut state, true);
+        }
+        if mode == Mode::Thread {
+            state.delivery.set_standby(false);
+        }
+        state.address.clear();
+        state.port = 0;
+        state.driver = None;
+        state.phase = Phase::Idle;
+        let last_words = std::mem::take(&mut state.last_words);
+        self.changed.notify_all();
+        drop(state);
+        last_words.into_iter().for_each(|last| last());
+    }
+
+    /// Ends listening, delivers what is queued and closes every connection.
+    fn shut_engine_down(&self, mode: Mode) {
+        let Some(io) = self.io.get() else { return };
+        if let Some(engine) = self.engine.lock().as_mut() {
+            engine.begin_shutdown(mode == Mode::Open, self);
+        }
+        loop {
+            let mut slot = self.engine.lock();
+            let Some(engine) = slot.as_mut() else { break };
+            let done = engine.is_shut_down(self);
+            let notes = engine.take_notes();
+            drop(slot);
+            notes.emit();
+            if done {
+                break;
+            }
+            self.wait_uninterrupted(io, -1);
+        }
+        match (mode, self.outer.get()) {
+            (Mode::Thread, _) => {
+                self.take_cancel();
+                let _ = io.epoll.remove(io.cancel.as_fd());
+            }
+            (Mode::Open, Some(outer)) => {
+                let _ = outer.remove(io.epoll.as_fd());
+            }
+            _ => {}
+        }
+    }
+
+    /// In a forked child: closes the descriptors of the connections and of the listener. Nothing
+    /// is said to anybody, and no file is touched. What a thread of the parent held locked at that
+    /// moment cannot be had here, and stays open.
+    pub fn abandon(&self) {
+        if let Some(mut engine) = self.engine.try_lock() {
+            drop(engine.take());
+        }
+        if let Some(mut state) = self.try_lock() {
+            state.delivery.clients.clear();
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Status::Cancelled, "The wait was ended by a cancel")
+}
+
+fn interrupted() -> Error {
+    Error::new(Status::Interrupted, "The wait was ended by a signal handler: call again to go on")
+}

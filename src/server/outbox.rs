@@ -1,0 +1,220 @@
+//! What waits for one client: bounded, in order, and honest about what it dropped.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use super::segment::{Gather, Rest, Segment, Span};
+use crate::sys;
+
+/// How a write to the socket ended.
+#[derive(Debug)]
+pub(crate) enum Progress {
+    /// Nothing is left.
+    Done,
+    /// The socket has no more room.
+    Blocked,
+    /// The peer takes nothing any more.
+    Broken(io::Error),
+}
+
+impl Progress {
+    /// What an error of a write says about the connection. That the kernel is short of memory for
+    /// a moment says nothing against it.
+    pub fn after(error: io::Error) -> Progress {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Progress::Blocked,
+            _ => Progress::Broken(error),
+        }
+    }
+}
+
+/// What the kernel took of the frames of one client.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sent {
+    pub frames: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug)]
+enum Item {
+    Frames(Span),
+    /// That many frames were dropped here; the client is told when their turn comes. The frame
+    /// that tells it is made then, and made anew if more are dropped before it has begun.
+    Missed(u64, Option<Span>),
+}
+
+impl Item {
+    fn span(&mut self) -> Option<&mut Span> {
+        match self {
+            Item::Frames(span) | Item::Missed(_, Some(span)) => Some(span),
+            Item::Missed(_, None) => None,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// The frame that was partly written.
+    rest: Option<Rest>,
+    queue: VecDeque<Item>,
+    /// Bytes of `rest` and of the frames in `queue`.
+    bytes: usize,
+}
+
+impl Outbox {
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_none() && self.queue.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether a frame may join under a bound of `limit` bytes. One that is larger than all of it
+    /// goes when nothing else waits.
+    pub fn has_room(&self, frame: usize, limit: usize) -> bool {
+        self.bytes == 0 || self.bytes + frame <= limit
+    }
+
+    pub fn push(&mut self, span: Span) {
+        if span.frames() > 0 {
+            self.bytes += span.bytes().len();
+            self.queue.push_back(Item::Frames(span));
+        }
+    }
+
+    /// Queues frames of which the kernel took the first `written` bytes already.
+    pub fn push_rest(&mut self, segment: &Arc<Segment>, written: usize) -> Sent {
+        let mut span = Span::whole(segment);
+        let (frames, rest) = span.advance(written);
+        if let Some(rest) = rest {
+            self.keep_rest(rest);
+        }
+        self.push(span);
+        Sent { frames: frames as u64, bytes: written as u64 }
+    }
+
+    /// Puts the rest of a frame in front of everything else.
+    pub fn keep_rest(&mut self, rest: Rest) {
+        self.bytes += rest.bytes().len();
+        self.rest = Some(rest);
+    }
+
+    /// Drops the oldest frames that have not begun until `frames` bytes fit under `limit`, and
+    /// returns how many that were. The gap is where they stood, at the head of the queue.
+    pub fn drop_oldest(&mut self, frames: usize, limit: usize) -> u64 {
+        let (mut dropped, mut announced) = (0, 0);
+        while self.bytes + frames > limit {
+            match self.queue.front_mut() {
+                Some(Item::Frames(span)) => {
+                    self.bytes -= span.drop_first();
+                    dropped += 1;
+                    if span.frames() == 0 {
+                        self.queue.pop_front();
+                    }
+                }
+                Some(Item::Missed(count, notice)) => {
+                    announced += *count;
+                    self.bytes -= notice.as_ref().map_or(0, |notice| notice.bytes().len());
+                    self.queue.pop_front();
+                }
+                None => break,
+            }
+        }
+        self.miss_at_head(dropped + announced);
+        dropped
+    }
+
+    fn miss_at_head(&mut self, frames: u64) {
+        if frames > 0 {
+            self.queue.push_front(Item::Missed(frames, None));
+        }
+    }
+
+    /// Notes that frames which would come next were dropped instead.
+    pub fn miss(&mut self, frames: u64) {
+        match self.queue.back_mut() {
+            _ if frames == 0 => {}
+            Some(Item::Missed(count, None)) => *count += frames,
+            _ => self.queue.push_back(Item::Missed(frames, None)),
+        }
+    }
+
+    /// Drops everything and returns how many frames that were, one partly written included.
+    pub fn clear(&mut self) -> u64 {
+        let frames = |item: &Item| if let Item::Frames(span) = item { span.frames() } else { 0 };
+        let dropped = self.queue.iter().map(frames).sum::<usize>() + self.rest.iter().count();
+        *self = Outbox::default();
+        dropped as u64
+    }
+
+    /// Writes the rest of the frame that was begun, and nothing else.
+    pub fn write_rest(&mut self, socket: BorrowedFd, sent: &mut Sent) -> Progress {
+        while let Some(rest) = &self.rest {
+            match sys::send(socket, &[IoSlice::new(rest.bytes())]) {
+                Ok(written) => self.advance(written, sent),
+                Err(error) => return Progress::after(error),
+            }
+        }
+        Progress::Done
+    }
+
+    /// Writes what the socket has room for. `notice` makes the frame that tells of a gap.
+    pub fn write(
+        &mut self,
+        socket: BorrowedFd,
+        sent: &mut Sent,
+        mut notice: impl FnMut(u64) -> Option<Segment>,
+    ) -> Progress {
+        while !self.is_empty() {
+            if let Some(Item::Missed(count, told @ None)) = self.queue.front_mut() {
+                let Some(frame) = notice(*count) else { return Progress::Blocked };
+                self.bytes += frame.bytes().len();
+                *told = Some(Span::whole(&Arc::new(frame)));
+            }
+            let mut gather = Gather::new();
+            if let Some(rest) = &self.rest {
+                gather.add(rest.bytes());
+            }
+            for item in &self.queue {
+                match item {
+                    Item::Frames(span) | Item::Missed(_, Some(span))
+                        if gather.add(span.bytes()) => {}
+                    _ => break,
+                }
+            }
+            match sys::send(socket, gather.slices()) {
+                Ok(written) => self.advance(written, sent),
+                Err(error) => return Progress::after(error),
+            }
+        }
+        Progress::Done
+    }
+
+    fn advance(&mut self, mut written: usize, sent: &mut Sent) {
+        sent.bytes += written as u64;
+        self.bytes -= written;
+        if let Some(rest) = &mut self.rest {
+            let length = rest.bytes().len();
+            if written < length {
+                return rest.advance(written);
+            }
+            written -= length;
+            self.rest = None;
+            sent.frames += 1;
+        }
+        while written > 0 {
+            let Some(span) = self.queue.front_mut().and_then(Item::span) else { return };
+            let length = span.bytes().len();
+            let (frames, rest) = span.advance(written.min(length));
+            sent.frames += frames as u64;
+            written -= written.min(length);
+            if span.frames() == 0 {
+                self.queue.pop_front();
+            }
+            self.rest = rest;
+        }
+    }
+}

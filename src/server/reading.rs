@@ -1,0 +1,252 @@
+//! The engine's reading half: bytes from a client's socket become messages, or are refused.
+
+use std::io::ErrorKind;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::Level;
+use serde::Serialize;
+
+use super::delivery::Write;
+use super::engine::Engine;
+use super::recipient::Recipient;
+use super::shared::{Shared, count};
+use crate::sys::{self, Interest, Monotonic};
+use crate::transport::Peer;
+use crate::wire::envelope;
+use crate::wire::frame::Cut;
+use crate::{Message, MessageType};
+
+/// From this size on a frame is handed over in the buffer that it was read into.
+const LARGE: usize = 16384;
+
+/// A reader that comes later than this to a frame that is due was itself held up.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Refused clients that are being told so at once, so that a flood of them takes no descriptors.
+const MOST_REFUSALS: usize = 16;
+
+/// What a client is told in a message of our own making.
+#[derive(Serialize)]
+struct Notice {
+    code: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u64>,
+    message: String,
+}
+
+impl Engine {
+    /// Reads once from a client's socket.
+    pub(super) fn read(&mut self, id: u64, shared: &Shared) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.buffer.len() == 0 {
+            connection.buffer.lend(std::mem::take(&mut self.spare));
+        }
+        let received = match connection.buffer.room(shared.settings.buffer_size) {
+            Ok(room) => sys::receive(connection.socket.as_fd(), room),
+            Err(error) => {
+                let peer = connection.peer;
+                self.notes.add(Level::Error, "dotsock::server", || {
+                    format!("{peer} is disconnected: {error}")
+                });
+                count(&shared.counters.malformed, 1);
+                return self.leave(id, false, shared);
+            }
+        };
+        match received {
+            Ok(0) => self.end_of_stream(id, shared),
+            Ok(bytes) => {
+                connection.buffer.filled(bytes);
+                count(&shared.counters.bytes_received, bytes as u64);
+                self.current = Some(id);
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => self.settle(id, shared),
+            Err(_) => self.end_of_stream(id, shared),
+        }
+    }
+
+    fn end_of_stream(&mut self, id: u64, shared: &Shared) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            let (peer, rest) = (connection.peer, connection.buffer.len());
+            if rest > 0 {
+                count(&shared.counters.malformed, 1);
+                self.notes.add(Level::Info, "dotsock::server", || {
+                    format!("{peer} has left inside a frame: {rest} bytes of it are dropped")
+                });
+            } else {
+                self.spare = connection.buffer.release();
+            }
+        }
+        self.leave(id, true, shared);
+    }
+
+    /// The next message in what was read from this client.
+    pub(super) fn next_message(&mut self, id: u64, shared: &Shared) -> Option<Message> {
+        loop {
+            let settings = &shared.settings;
+            let connection = self.connections.get_mut(&id)?;
+            let body = match connection.buffer.cut(settings.max_message_size) {
+                Cut::Frame(body) => body,
+                Cut::Incomplete => {
+                    self.settle(id, shared);
+                    return None;
+                }
+                Cut::TooLarge(body) => {
+                    self.too_large(id, body, shared);
+                    return None;
+                }
+            };
+            if let Some(due) = connection.frame_due.take() {
+                self.deadlines.remove(&(due, id));
+            }
+            let checked = if body < LARGE {
+                let frame = connection.buffer.next(body);
+                envelope::check(frame, settings.max_depth)
+                    .map(|fields| Message::copy_frame(frame, fields))
+            } else {
+                match connection.buffer.take(body) {
+                    Ok(frame) => envelope::check(&frame, settings.max_depth)
+                        .map(|fields| Ok(Message::from_frame(frame, fields))),
+                    Err(error) => Ok(Err(error)),
+                }
+            };
+            let reason = match checked {
+                Ok(_) if !settings.allow_client_send => {
+                    self.deny(id, shared);
+                    continue;
+                }
+                Ok(Ok(message)) => {
+                    count(&shared.counters.messages_received, 1);
+                    return Some(message);
+                }
+                Ok(Err(error)) => error.to_string(),
+                Err(reason) => reason.to_owned(),
+            };
+            let peer = connection.peer;
+            count(&shared.counters.malformed, 1);
+            self.notes.add(Level::Warn, "dotsock::server", || {
+                format!("A frame of {body} bytes from {peer} is dropped: {reason}")
+            });
+        }
+    }
+
+    /// Everything that can be cut was cut: an idle connection keeps no buffer, and one that has
+    /// begun a frame gets a deadline for it.
+    fn settle(&mut self, id: u64, shared: &Shared) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let spare = connection.buffer.release();
+        if spare.len() > self.spare.len() {
+            self.spare = spare;
+        }
+        let limit = shared.settings.frame_timeout;
+        if connection.buffer.len() > 0 && connection.frame_due.is_none() && !limit.is_zero() {
+            let due = Monotonic::now().after(limit);
+            connection.frame_due = Some(due);
+            self.deadlines.insert((due, id));
+        }
+    }
+
+    /// A frame is due: reads what has arrived of it before judging.
+    pub(super) fn judge_frame(&mut self, id: u64, due: Monotonic, shared: &Shared) {
+        let late = Monotonic::now().since(due) > LATE;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.frame_due != Some(due) {
+            return;
+        }
+        let before = connection.buffer.len();
+        let Ok(room) = connection.buffer.room(shared.settings.buffer_size) else { return };
+        match sys::receive(connection.socket.as_fd(), room) {
+            Ok(0) => return self.end_of_stream(id, shared),
+            Ok(bytes) => {
+                connection.buffer.filled(bytes);
+                count(&shared.counters.bytes_received, bytes as u64);
+            }
+            Err(_) => {}
+        }
+        let complete = connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete;
+        let more = connection.buffer.len() > before;
+        if complete || (late && more) {
+            connection.frame_due = None;
+            self.current = Some(id);
+            return;
+        }
+        let (peer, limit) = (connection.peer, shared.settings.frame_timeout);
+        count(&shared.counters.malformed, 1);
+        self.notes.add(Level::Warn, "dotsock::server", || {
+            format!(
+                "{peer} is disconnected: a frame stayed incomplete for {} s (frame_timeout)",
+                limit.as_secs_f64()
+            )
+        });
+        self.leave(id, false, shared);
+    }
+
+    fn too_large(&mut self, id: u64, body: usize, shared: &Shared) {
+        let Some(connection) = self.connections.get(&id) else { return };
+        let (peer, limit) = (connection.peer, shared.settings.max_message_size);
+        count(&shared.counters.malformed, 1);
+        self.notes.add(Level::Warn, "dotsock::server", || {
+            format!(
+                "{peer} is disconnected: it announced a frame of {body} bytes, \
+                 more than max_message_size = {limit}"
+            )
+        });
+        self.leave(id, false, shared);
+    }
+
+    /// A frame came from a client that may not send.
+    fn deny(&mut self, id: u64, shared: &Shared) {
+        count(&shared.counters.denied, 1);
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if std::mem::replace(&mut connection.denied, true) {
+            return;
+        }
+        let mut state = shared.lock();
+        let delivery = &mut state.delivery;
+        delivery.distribute(Write::Now);
+        let notice = Notice {
+            code: "send_denied",
+            limit: None,
+            message: format!(
+                "Server '{}' does not accept messages from clients",
+                shared.event_name
+            ),
+        };
+        let frame = delivery.common.notice(MessageType::Error, &notice);
+        if let (Some(frame), Some(client)) = (frame, delivery.clients.get_mut(&id)) {
+            client.queue(id, &Arc::new(frame), &mut delivery.common);
+            client.write(id, &mut delivery.common);
+        }
+    }
+
+    /// A client over `max_connections`: it is told so, and closed.
+    pub(super) fn refuse(&mut self, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
+        count(&shared.counters.rejected, 1);
+        let limit = shared.settings.max_connections;
+        self.notes.add(Level::Warn, "dotsock::server", || {
+            format!("{peer} is refused: max_connections = {limit} clients are connected")
+        });
+        let notice = Notice {
+            code: "max_connections",
+            limit: Some(limit as u64),
+            message: format!("Server '{}' allows {limit} clients at a time", shared.event_name),
+        };
+        let mut state = shared.lock();
+        let id = state.next_client;
+        state.next_client += 1;
+        let common = &mut state.delivery.common;
+        let mut recipient = Recipient::unlisted(socket, peer);
+        if let Some(frame) = common.notice(MessageType::Error, &notice) {
+            recipient.queue(id, &Arc::new(frame), common);
+            recipient.write(id, common);
+        }
+        drop(state);
+        if self.refusals < MOST_REFUSALS
+            && self.io.epoll.add(recipient.fd(), Interest::READ, id).is_ok()
+        {
+            self.refusals += 1;
+            self.say_farewell(id, recipient, false, false, shared);
+        }
+    }
+}

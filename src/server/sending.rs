@@ -1,0 +1,167 @@
+//! Sending, from any thread.
+
+use std::time::Duration;
+
+use super::delivery::Outgoing;
+use super::io::Command;
+use super::shared::{Phase, Shared, State, parse_client_id};
+use super::waiting::{PACE, Pace, Unfinished, Wait};
+use crate::sys::{Monotonic, Readiness};
+use crate::wire::{envelope, frame};
+use crate::{Error, Result, Status};
+
+impl Shared {
+    /// Sends to one client, or to all. It waits only with `slow_client = block`.
+    pub fn send(&self, out: &Outgoing, client: Option<&str>) -> Result<()> {
+        let out = &self.check_message(*out)?;
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Running(_)) {
+            drop(state);
+            return Err(self.not_running());
+        }
+        let body = state.delivery.common.frame_len(out) - frame::HEADER;
+        if body > self.settings.max_message_size {
+            drop(state);
+            return Err(self.too_large(body));
+        }
+        let unfinished = match client {
+            None => state.delivery.broadcast(out)?,
+            Some(client) => {
+                let id = parse_client_id(client).ok_or_else(|| self.no_client(client))?;
+                state.delivery.unicast(id, out)?
+            }
+        };
+        drop(state);
+        match unfinished {
+            None => Ok(()),
+            Some(Unfinished::Wait(wait)) => self.wait_for_room(wait, client),
+            Some(Unfinished::Pace(pace)) => {
+                self.keep_pace(pace);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits a moment for sockets that are full. The message is queued, whatever comes of it.
+    fn keep_pace(&self, mut pace: Pace) {
+        let deadline = Monotonic::now().after(PACE);
+        loop {
+            let slept = pace.sleep(deadline.remaining());
+            let over = !matches!(slept, Ok(Readiness::Ready)) || deadline.remaining().is_zero();
+            if !pace.advance(&mut self.lock().delivery, over) {
+                return;
+            }
+        }
+    }
+
+    fn check_message<'a>(&self, out: Outgoing<'a>) -> Result<Outgoing<'a>> {
+        let max_depth = self.settings.max_depth;
+        match out {
+            Outgoing::Payload(message_type, data) => envelope::check_payload(data, max_depth)
+                .map(|data| Outgoing::Payload(message_type, data)),
+            Outgoing::Message(message) => match envelope::check(message.frame(), max_depth) {
+                Ok(_) => Ok(out),
+                Err(reason) => Err(Error::new(Status::Message, reason)),
+            },
+        }
+    }
+
+    fn too_large(&self, body: usize) -> Error {
+        let limit = self.settings.max_message_size;
+        let text = format!("The message is too large: {body} > {limit} bytes (max_message_size)");
+        Error::new(Status::Message, text)
+    }
+
+    /// Waits until a frame has got into every outbox that had no room for it. A broadcast is a
+    /// success however that ends; a unicast that ends otherwise was not queued.
+    fn wait_for_room(&self, mut wait: Wait, client: Option<&str>) -> Result<()> {
+        let limit = self.settings.send_timeout.unwrap_or(self.settings.default_timeout);
+        let deadline = Monotonic::now().after(limit);
+        let cancels = self.cancels();
+        let Some(io) = self.io.get() else { return Err(self.not_running()) };
+        let mut interrupted = false;
+        loop {
+            let mut state = self.lock();
+            if matches!(state.phase, Phase::Running(_)) {
+                wait.advance(&mut state.delivery);
+            }
+            if wait.is_over() {
+                let gone = wait.gone();
+                return match client {
+                    Some(client) if gone > 0 => Err(self.no_client(client)),
+                    Some(_) => Ok(()),
+                    None => {
+                        state.delivery.common.dropped += gone;
+                        Ok(())
+                    }
+                };
+            }
+            let remaining = deadline.remaining();
+            if let Some(error) = self.end_of_wait(&state, cancels, interrupted, remaining) {
+                wait.give_up(&mut state.delivery, client.is_none());
+                return if client.is_some() { Err(error) } else { Ok(()) };
+            }
+            let sockets = wait.sockets(&state.delivery);
+            drop(state);
+            let slept = wait.sleep(&sockets, &io.cancel, remaining);
+            interrupted = matches!(slept, Ok(Readiness::Interrupted));
+        }
+    }
+
+    /// Why a sender must not wait any longer.
+    fn end_of_wait(
+        &self,
+        state: &State,
+        cancels: u64,
+        interrupted: bool,
+        remaining: Duration,
+    ) -> Option<Error> {
+        let Phase::Running(mode) = state.phase else { return Some(self.not_running()) };
+        // A server on its own thread has no loop that a cancel would be kept for.
+        let pending = mode != super::shared::Mode::Thread && self.cancel_is_pending();
+        if pending || self.cancels() != cancels {
+            return Some(Error::new(
+                Status::Cancelled,
+                "A send that waited for room was cancelled",
+            ));
+        }
+        if interrupted {
+            let text = "A send that waited for room was ended by a signal handler: send again";
+            return Some(Error::new(Status::Interrupted, text));
+        }
+        remaining.is_zero().then(|| {
+            Error::new(
+                Status::Timeout,
+                "A client's queue had no room in time (client_queue_size, send_timeout, \
+                 default_timeout): it reads too slowly",
+            )
+        })
+    }
+
+    /// Tells a client to leave. It is unknown from now on.
+    pub fn disconnect_client(&self, client: &str) -> Result<()> {
+        let mut state = self.lock();
+        let known = parse_client_id(client)
+            .and_then(|id| state.delivery.remove(id).map(|recipient| (id, recipient)));
+        let (Some((id, recipient)), Some(io)) = (known, self.io.get()) else {
+            drop(state);
+            return Err(self.no_client(client));
+        };
+        io.ask(Command::Dismiss(id, recipient));
+        Ok(())
+    }
+
+    pub fn cork(&self, on: bool) -> Result<()> {
+        let mut state = self.lock();
+        if !matches!(state.phase, Phase::Running(_)) {
+            drop(state);
+            return Err(self.not_running());
+        }
+        if on {
+            state.delivery.cork()
+        } else {
+            state.delivery.uncork()
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,245 @@
+//! What the threads of a server share, and the locks around it.
+//!
+//! Lock order: `engine`, then `state`. `hooks` and `outer` are taken alone. No lock is held while
+//! a hook or a logger runs or while a system call waits.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{JoinHandle, ThreadId};
+
+use once_cell::sync::OnceCell;
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::delivery::Delivery;
+use super::engine::{Engine, Happened};
+use super::io::Io;
+use super::{Hooks, client_id};
+use crate::settings::Settings;
+use crate::sys::{Epoll, Process};
+use crate::transport::Transport;
+use crate::{Error, Result, Status};
+
+/// The way a server runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// `start`: on a thread of its own.
+    Thread,
+    /// `run`: on the calling thread.
+    Run,
+    /// `open`: driven by `next`.
+    Open,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Idle,
+    Starting,
+    Running(Mode),
+    Stopping(Mode),
+}
+
+/// Everything under the state lock.
+pub(crate) struct State {
+    pub phase: Phase,
+    pub delivery: Delivery,
+    pub address: String,
+    pub port: u16,
+    /// Numbers of clients, never used again.
+    pub next_client: u64,
+    /// The thread that drives the server, or that carries out its stop.
+    pub driver: Option<ThreadId>,
+    /// The thread that was last in `run`.
+    pub runner: Option<ThreadId>,
+    /// Another thread stopped a server between two calls of `run`: the next one returns at once.
+    pub stopped_between: bool,
+    /// The library's own thread.
+    pub thread: Option<JoinHandle<()>>,
+    /// After a stop of an opened server: events that `next` has not yielded, and that it has yet
+    /// to say that the server is not running.
+    pub leftover: std::collections::VecDeque<Happened>,
+    pub end_untold: bool,
+    /// Threads in `next`.
+    pub nexting: usize,
+    /// Whether `io.ready` is signalled.
+    pub ready_shown: bool,
+    /// What is to be done when the server has stopped and its loop is left.
+    pub last_words: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// What the engine counts.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub connections: AtomicU64,
+    pub rejected: AtomicU64,
+    pub messages_received: AtomicU64,
+    pub bytes_received: AtomicU64,
+    pub malformed: AtomicU64,
+    pub denied: AtomicU64,
+}
+
+pub(crate) fn count(counter: &AtomicU64, by: u64) {
+    counter.fetch_add(by, Ordering::Relaxed);
+}
+
+pub(crate) struct Shared {
+    pub transport: Transport,
+    pub event_name: String,
+    pub settings: Arc<Settings>,
+    pub process: Process,
+    pub counters: Counters,
+    pub hooks: Mutex<Hooks>,
+    pub engine: Mutex<Option<Engine>>,
+    pub io: OnceCell<Arc<Io>>,
+    /// The descriptor that users watch: `io.epoll` while the server is open, and `io.ready`.
+    pub outer: OnceCell<Epoll>,
+    /// Whether somebody was given `outer` to wait for.
+    pub watched: AtomicBool,
+    /// Signalled whenever `phase` or `driver` changes.
+    pub changed: Condvar,
+    state: Mutex<State>,
+    cancels: AtomicU64,
+    cancels_taken: AtomicU64,
+}
+
+/// The state, locked. Log records that arose meanwhile are handed on once the lock is released.
+pub(crate) struct Locked<'a>(Option<MutexGuard<'a, State>>);
+
+impl Deref for Locked<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        self.0.as_ref().expect("the guard is there until it is dropped")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        self.0.as_mut().expect("the guard is there until it is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let Some(mut state) = self.0.take() else { return };
+        if !state.delivery.common.notes.is_empty() {
+            let notes = std::mem::take(&mut state.delivery.common.notes);
+            drop(state);
+            notes.emit();
+        }
+    }
+}
+
+impl Shared {
+    pub fn new(transport: Transport, event_name: &str, settings: Settings) -> Result<Shared> {
+        crate::validate_event_name(event_name)?;
+        let process = Process::current()
+            .map_err(|error| Error::os(Status::Io, "Cannot map a page of memory", &error))?;
+        let settings = Arc::new(settings);
+        Ok(Shared {
+            transport,
+            event_name: event_name.into(),
+            process,
+            counters: Counters::default(),
+            hooks: Mutex::default(),
+            engine: Mutex::new(None),
+            io: OnceCell::new(),
+            outer: OnceCell::new(),
+            watched: AtomicBool::new(false),
+            changed: Condvar::new(),
+            state: Mutex::new(State {
+                phase: Phase::Idle,
+                delivery: Delivery::new(event_name, settings.clone()),
+                address: String::new(),
+                port: 0,
+                next_client: super::io::token::FIRST_CLIENT,
+                driver: None,
+                runner: None,
+                stopped_between: false,
+                thread: None,
+                leftover: Default::default(),
+                end_untold: false,
+                nexting: 0,
+                ready_shown: false,
+                last_words: Vec::new(),
+            }),
+            settings,
+            cancels: AtomicU64::new(0),
+            cancels_taken: AtomicU64::new(0),
+        })
+    }
+
+    pub fn lock(&self) -> Locked<'_> {
+        Locked(Some(self.state.lock()))
+    }
+
+    /// The state if nobody has it locked: for a forked child, where nobody would unlock it.
+    pub fn try_lock(&self) -> Option<Locked<'_>> {
+        self.state.try_lock().map(|state| Locked(Some(state)))
+    }
+
+    /// Waits until the phase or the driver has changed. Signals do not end it.
+    pub fn wait_for_change(&self, state: &mut Locked) {
+        if let Some(guard) = &mut state.0 {
+            self.changed.wait(guard);
+        }
+    }
+
+    /// Refuses to do anything with a server that was made before a fork.
+    pub fn check_process(&self) -> Result<()> {
+        if self.process.is_current() {
+            return Ok(());
+        }
+        Err(Error::new(
+            Status::Forked,
+            "This server was made before a fork and belongs to the parent process: \
+             make a new one here",
+        ))
+    }
+
+    pub fn not_running(&self) -> Error {
+        let text = format!("Server '{}' is not running: start it first", self.event_name);
+        Error::new(Status::NotRunning, text)
+    }
+
+    pub fn no_client(&self, client: &str) -> Error {
+        let text = format!("No client '{client}' is connected to '{}'", self.event_name);
+        Error::new(Status::NoClient, text)
+    }
+
+    /// Safe in a signal handler: two loads, an addition and a write.
+    pub fn cancel(&self) {
+        self.cancels.fetch_add(1, Ordering::SeqCst);
+        if let Some(io) = self.io.get() {
+            io.cancel.signal();
+        }
+    }
+
+    /// How often `cancel` was called; a sender that waits notices that it was called again.
+    pub fn cancels(&self) -> u64 {
+        self.cancels.load(Ordering::SeqCst)
+    }
+
+    pub fn cancel_is_pending(&self) -> bool {
+        self.cancels() != self.cancels_taken.load(Ordering::SeqCst)
+    }
+
+    /// Takes a pending cancel. Senders that wait are woken, since its descriptor is quiet now.
+    pub fn take_cancel(&self) -> bool {
+        let cancels = self.cancels();
+        if self.cancels_taken.swap(cancels, Ordering::SeqCst) == cancels {
+            return false;
+        }
+        if let Some(io) = self.io.get() {
+            io.cancel.clear();
+        }
+        self.lock().delivery.clients.values().for_each(|client| client.wake_all());
+        true
+    }
+}
+
+/// The name of a client's number in errors of this server.
+pub(crate) fn parse_client_id(text: &str) -> Option<u64> {
+    let number: u64 = text.strip_prefix("client-")?.parse().ok()?;
+    let id = number.checked_add(super::io::token::FIRST_CLIENT)?.checked_sub(1)?;
+    (number > 0 && client_id(id) == text).then_some(id)
+}

@@ -1,0 +1,177 @@
+//! Senders that wait for room, with `slow_client = block`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::delivery::{Common, Delivery};
+use super::recipient::Recipient;
+use super::segment::Segment;
+use crate::sys::{self, EventFd, Readiness, WaitFor};
+
+/// A thread that waits; others make it look again.
+pub(crate) struct Waiter(Option<EventFd>);
+
+impl Waiter {
+    pub fn wake(&self) {
+        if let Some(wake) = &self.0 {
+            wake.signal();
+        }
+    }
+}
+
+/// What is left to do for a send after the state lock was released.
+pub(crate) enum Unfinished {
+    /// Some clients have no room for it.
+    Wait(Wait),
+    /// It is queued; some sockets are full.
+    Pace(Pace),
+}
+
+/// Clients whose sockets were full, and for whom the sender waits a moment before it goes on: what
+/// it would send next would only pile up, in memory that has gone cold when its turn comes.
+#[derive(Default)]
+pub(crate) struct Pace(Vec<(u64, Arc<OwnedFd>)>);
+
+/// What a sender waits for a reader that may just be a little slower.
+pub(crate) const PACE: Duration = Duration::from_millis(1);
+
+impl Pace {
+    pub fn add(&mut self, id: u64, client: &mut Recipient) {
+        client.set_paced(true);
+        self.0.push((id, client.socket.clone()));
+    }
+
+    /// Waits, without a lock, for one of the sockets.
+    pub fn sleep(&self, timeout: Duration) -> std::io::Result<Readiness> {
+        let sockets = self.0.iter().map(|(_, socket)| (socket.as_fd(), WaitFor::Write));
+        sys::poll(&sockets.collect::<Vec<_>>(), Some(timeout))
+    }
+
+    /// Writes what there is room for; `over`, the engine sees to the rest. `false` when nothing is
+    /// left to wait for.
+    pub fn advance(&mut self, delivery: &mut Delivery, over: bool) -> bool {
+        let Delivery { clients, common, .. } = delivery;
+        self.0.retain(|(id, socket)| {
+            let same = |client: &&mut Recipient| Arc::ptr_eq(&client.socket, socket);
+            let Some(client) = clients.get_mut(id).filter(same) else { return false };
+            let in_reach = client.write(*id, common);
+            let goes_on = in_reach && client.is_behind() && !over;
+            if !goes_on {
+                client.set_paced(false);
+                client.write(*id, common);
+            }
+            goes_on
+        });
+        !self.0.is_empty()
+    }
+}
+
+/// Without a descriptor to be woken by, a waiting thread looks again by the clock.
+const BLIND: Duration = Duration::from_millis(10);
+
+/// One frame that waits for room in the outboxes of some clients. The thread that waits writes to
+/// them itself, so that it depends on no loop.
+pub(crate) struct Wait {
+    frame: Arc<Segment>,
+    waiter: Arc<Waiter>,
+    lacking: Vec<u64>,
+    /// Clients that went away meanwhile.
+    gone: u64,
+}
+
+impl Wait {
+    pub fn new(frame: Arc<Segment>) -> Wait {
+        let waiter = Arc::new(Waiter(EventFd::new().ok()));
+        Wait { frame, waiter, lacking: Vec::new(), gone: 0 }
+    }
+
+    /// Gets in line for one more client.
+    pub fn join(&mut self, id: u64, client: &mut Recipient, common: &mut Common) {
+        client.waiting.push_back(self.waiter.clone());
+        client.settle(id, client.is_watched(), common);
+        self.lacking.push(id);
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.lacking.is_empty()
+    }
+
+    pub fn gone(&self) -> u64 {
+        self.gone
+    }
+
+    /// Writes to the clients it is first in line for, and queues the frame where there is room.
+    pub fn advance(&mut self, delivery: &mut Delivery) {
+        let Delivery { clients, common, .. } = delivery;
+        let (frame, waiter, gone) = (&self.frame, &self.waiter, &mut self.gone);
+        self.lacking.retain(|id| {
+            let in_reach = |client: &&mut Recipient| !client.is_broken();
+            let Some(client) = clients.get_mut(id).filter(in_reach) else {
+                *gone += 1;
+                return false;
+            };
+            if !client.waiting.front().is_some_and(|first| Arc::ptr_eq(first, waiter)) {
+                return true;
+            }
+            if !client.write(*id, common) {
+                *gone += 1;
+                return false;
+            }
+            if !client.has_room(frame.bytes().len(), common) {
+                return true;
+            }
+            client.waiting.pop_front();
+            client.queue(*id, frame, common);
+            client.write(*id, common);
+            client.wake_first();
+            false
+        });
+    }
+
+    /// Leaves every line. What was not queued counts as dropped, if it `counts`.
+    pub fn give_up(self, delivery: &mut Delivery, counts: bool) {
+        let Delivery { clients, common, .. } = delivery;
+        for id in &self.lacking {
+            let Some(client) = clients.get_mut(id) else { continue };
+            client.waiting.retain(|other| !Arc::ptr_eq(other, &self.waiter));
+            if counts && !client.is_broken() {
+                client.miss(*id, 1, common);
+            }
+            client.write(*id, common);
+            client.wake_first();
+        }
+    }
+
+    /// The sockets whose next room is for this frame.
+    pub fn sockets(&self, delivery: &Delivery) -> Vec<Arc<OwnedFd>> {
+        let first = |client: &&Recipient| {
+            client.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
+        };
+        let clients = self.lacking.iter().filter_map(|id| delivery.clients.get(id));
+        clients.filter(first).map(|client| client.socket.clone()).collect()
+    }
+
+    /// Waits, without a lock, until something may have changed.
+    pub fn sleep(
+        &self,
+        sockets: &[Arc<OwnedFd>],
+        cancel: &EventFd,
+        timeout: Duration,
+    ) -> std::io::Result<Readiness> {
+        let mut watched = vec![(cancel.as_fd(), WaitFor::Read)];
+        let timeout = match &self.waiter.0 {
+            Some(wake) => {
+                watched.push((wake.as_fd(), WaitFor::Read));
+                timeout
+            }
+            None => timeout.min(BLIND),
+        };
+        watched.extend(sockets.iter().map(|socket| (socket.as_fd(), WaitFor::Write)));
+        let result = sys::poll(&watched, Some(timeout));
+        if let Some(wake) = &self.waiter.0 {
+            wake.clear();
+        }
+        result
+    }
+}
