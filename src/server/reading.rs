@@ -118,6 +118,11 @@ impl Engine {
                 }
                 Ok(Ok(message)) => {
                     count(&shared.counters.messages_received, 1);
+                    if connection.buffer.cut(settings.max_message_size) == Cut::Incomplete {
+                        // Now, not with the next call: a descriptor tells whether to call.
+                        self.current = None;
+                        self.settle(id, shared);
+                    }
                     return Some(message);
                 }
                 Ok(Err(error)) => error.to_string(),
@@ -202,7 +207,7 @@ impl Engine {
         if std::mem::replace(&mut connection.denied, true) {
             return;
         }
-        let mut state = shared.lock();
+        let mut state = shared.lock_in_engine();
         let delivery = &mut state.delivery;
         delivery.distribute(Write::Now);
         let notice = Notice {
@@ -232,7 +237,7 @@ impl Engine {
             limit: Some(limit as u64),
             message: format!("Server '{}' allows {limit} clients at a time", shared.event_name),
         };
-        let mut state = shared.lock();
+        let mut state = shared.lock_in_engine();
         let id = state.next_client;
         state.next_client += 1;
         let common = &mut state.delivery.common;
