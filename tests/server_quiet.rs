@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use common::{Setup, wait_for_clients, wait_until};
-use dotsock::{MessageType, Server, Transport};
+use common::{PATIENCE, Setup, wait_for_clients, wait_until};
+use dotsock::{Event, MessageType, Server, Status, Transport};
 use serde_json::json;
 
 static ALONE: Mutex<()> = Mutex::new(());
@@ -104,4 +104,76 @@ fn a_forked_child_that_keeps_sockets_open_changes_nothing() {
     // SAFETY: `status` is valid; the child is ours.
     assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
     assert_eq!(status, 0);
+}
+
+/// Opens files until the process has no descriptor left.
+fn take_all_descriptors() -> Vec<std::fs::File> {
+    std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()
+}
+
+#[test]
+fn without_descriptors_listening_pauses_and_goes_on() {
+    let _alone = ALONE.lock();
+    let setup = Setup::new(&[]);
+    let server = setup.server();
+    server.open().unwrap();
+    // Only ever asks when the descriptor says so.
+    let next_within = |limit: Duration| {
+        let begun = Instant::now();
+        while let Some(left) = limit.checked_sub(begun.elapsed()) {
+            let fd = server.fd().unwrap();
+            let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+            // SAFETY: one valid entry.
+            unsafe { libc::poll(&mut entry, 1, left.as_millis() as i32 + 1) };
+            match server.next(Some(Duration::ZERO)) {
+                Err(error) => assert_eq!(error.status(), Status::Timeout),
+                Ok(event) => return Some(event),
+            }
+        }
+        None
+    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for both calls; the soft limit is put back below.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) };
+    let few = libc::rlimit { rlim_cur: 64, ..limit };
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &few) };
+    let mut taken = take_all_descriptors();
+    // Room for both ends of the first, and for one end of the second.
+    taken.truncate(taken.len() - 3);
+    let first = setup.peer();
+    let second = setup.peer();
+    assert!(matches!(next_within(PATIENCE), Some(Event::Connected { .. })));
+    let before = processor_time();
+    assert!(next_within(Duration::from_millis(350)).is_none());
+    assert!(processor_time() - before < Duration::from_millis(100));
+    drop(taken);
+    // SAFETY: as above.
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) };
+    assert!(matches!(next_within(PATIENCE), Some(Event::Connected { .. })));
+    drop((first, second));
+}
+
+#[test]
+fn nothing_is_left_open() {
+    let _alone = ALONE.lock();
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = open();
+    for start in [Server::start, Server::open] {
+        let setup = Setup::new(&[("max_connections", "2")]);
+        let server = setup.server();
+        for _ in 0..3 {
+            start(&server).unwrap();
+            let _peers = [(); 5].map(|()| setup.peer());
+            wait_until("they are dealt with", || {
+                let _ = server.next(Some(Duration::ZERO));
+                server.stats().clients == 2 && server.stats().rejected % 3 == 0
+            });
+            server.disconnect_client(&server.clients()[0].id).unwrap();
+            server.stop().unwrap();
+        }
+        drop(server);
+        drop(setup);
+        assert_eq!(open(), before);
+    }
 }

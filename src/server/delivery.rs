@@ -285,10 +285,10 @@ impl Delivery {
         let (now, start) = (WallClock::now(), self.collected.bytes.len());
         self.common.append(out, now, &mut self.collected)?;
         self.broadcasts += 1;
-        if self.common.settings.retain_last {
-            if let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]]) {
-                self.retain(out, &Arc::new(frame));
-            }
+        if self.common.settings.retain_last
+            && let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]])
+        {
+            self.retain(out, &Arc::new(frame));
         }
         self.write_or_collect(now);
         Ok(self.pace.take().map(Unfinished::Pace))
@@ -532,7 +532,9 @@ impl Delivery {
     pub fn set_standby(&mut self, standby: bool) {
         self.burst.standby = standby;
         if !standby {
-            self.write_collected();
+            if !self.burst.corked {
+                self.distribute(Write::Now);
+            }
             self.burst.end();
         }
     }
