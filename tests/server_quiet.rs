@@ -124,7 +124,9 @@ fn without_descriptors_listening_pauses_and_goes_on() {
             let fd = server.fd().unwrap();
             let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
             // SAFETY: one valid entry.
-            unsafe { libc::poll(&mut entry, 1, left.as_millis() as i32 + 1) };
+            if unsafe { libc::poll(&mut entry, 1, left.as_millis() as i32 + 1) } == 0 {
+                continue;
+            }
             match server.next(Some(Duration::ZERO)) {
                 Err(error) => assert_eq!(error.status(), Status::Timeout),
                 Ok(event) => return Some(event),
