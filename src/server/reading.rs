@@ -1,7 +1,7 @@
 //! The engine's reading half: bytes from a client's socket become messages, or are refused.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::delivery::Write;
 use super::engine::Engine;
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
-use crate::sys::{self, Interest, Monotonic};
+use crate::sys::{Interest, Monotonic};
 use crate::transport::Peer;
 use crate::wire::envelope;
 use crate::wire::frame::Cut;
@@ -43,8 +43,8 @@ impl Engine {
         if connection.buffer.len() == 0 {
             connection.buffer.lend(std::mem::take(&mut self.spare));
         }
-        let received = match connection.buffer.room(shared.settings.buffer_size) {
-            Ok(room) => sys::receive(connection.socket.as_fd(), room),
+        let received = match connection.receive(shared.settings.buffer_size) {
+            Ok(received) => received,
             Err(error) => {
                 let peer = connection.peer;
                 self.notes.add(Level::Error, "dotsock::server", || {
@@ -57,7 +57,6 @@ impl Engine {
         match received {
             Ok(0) => self.end_of_stream(id, shared),
             Ok(bytes) => {
-                connection.buffer.filled(bytes);
                 count(&shared.counters.bytes_received, bytes as u64);
                 self.current = Some(id);
             }
@@ -141,7 +140,7 @@ impl Engine {
     fn settle(&mut self, id: u64, shared: &Shared) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let spare = connection.buffer.release();
-        if spare.len() > self.spare.len() {
+        if spare.capacity() > self.spare.capacity() {
             self.spare = spare;
         }
         let limit = shared.settings.frame_timeout;
@@ -160,14 +159,10 @@ impl Engine {
             return;
         }
         let before = connection.buffer.len();
-        let Ok(room) = connection.buffer.room(shared.settings.buffer_size) else { return };
-        match sys::receive(connection.socket.as_fd(), room) {
-            Ok(0) => return self.end_of_stream(id, shared),
-            Ok(bytes) => {
-                connection.buffer.filled(bytes);
-                count(&shared.counters.bytes_received, bytes as u64);
-            }
-            Err(_) => {}
+        match connection.receive(shared.settings.buffer_size) {
+            Ok(Ok(0)) => return self.end_of_stream(id, shared),
+            Ok(Ok(bytes)) => count(&shared.counters.bytes_received, bytes as u64),
+            Ok(Err(_)) | Err(_) => {}
         }
         let complete = connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete;
         let more = connection.buffer.len() > before;
