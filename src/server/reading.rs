@@ -59,8 +59,13 @@ impl Engine {
             Ok(bytes) => {
                 count(&shared.counters.bytes_received, bytes as u64);
                 self.current = Some(id);
+                let before = self.talker.filter(|(last, _)| *last == id);
+                self.talker = Some((id, before.map_or(1, |(_, times)| times.wrapping_add(1))));
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.settle(id, shared),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.talker = None;
+                self.settle(id, shared);
+            }
             Err(_) => self.end_of_stream(id, shared),
         }
     }
