@@ -3,7 +3,7 @@
 //! It never waits. Whoever drives the server (its own thread, `run`, `next`) waits outside of the
 //! engine's lock, tells it which descriptors are ready, and takes its events one at a time.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +42,8 @@ pub(crate) struct Engine {
     pub(super) io: Arc<Io>,
     /// Taken away when the server stops.
     listener: Option<Listener>,
-    pub(super) connections: HashMap<u64, Connection>,
-    farewells: HashMap<u64, Farewell>,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    farewells: BTreeMap<u64, Farewell>,
     /// Moments at which a client (or the listener) has to be looked at, soonest first.
     pub(super) deadlines: BTreeSet<(Monotonic, u64)>,
     armed: Option<Monotonic>,
@@ -69,8 +69,8 @@ impl Engine {
         Engine {
             io,
             listener: Some(listener),
-            connections: HashMap::new(),
-            farewells: HashMap::new(),
+            connections: BTreeMap::new(),
+            farewells: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             armed: None,
             events: VecDeque::new(),
@@ -380,8 +380,7 @@ impl Engine {
             state.delivery.uncork();
             state.delivery.burst.end();
         }
-        let mut ids: Vec<u64> = self.connections.keys().copied().collect();
-        ids.sort_unstable();
+        let ids: Vec<u64> = self.connections.keys().copied().collect();
         for id in ids {
             self.leave(id, false, shared);
         }
