@@ -12,8 +12,7 @@ use serde_json::json;
 
 /// Whether a descriptor is readable now, or becomes so within the time.
 fn readable(server: &Server, milliseconds: i32) -> bool {
-    let mut entry =
-        libc::pollfd { fd: server.fd().unwrap(), events: libc::POLLIN, revents: 0 };
+    let mut entry = libc::pollfd { fd: server.fd().unwrap(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one valid entry.
     unsafe { libc::poll(&mut entry, 1, milliseconds) > 0 }
 }
@@ -215,8 +214,7 @@ fn many_cancels_leave_nobody_awake_and_nobody_asleep() {
 #[test]
 fn a_port_is_not_shown_once_listening_has_ended() {
     let setup = Setup::new(&[("port", "0")]);
-    let server =
-        dotsock::Server::new(dotsock::Transport::Tcp, "event", &setup.options).unwrap();
+    let server = dotsock::Server::new(dotsock::Transport::Tcp, "event", &setup.options).unwrap();
     let (told, hears) = mpsc::channel();
     server
         .on_client_disconnected(move |server, _| {

@@ -172,7 +172,7 @@ impl Shared {
                     return Turn::Stopping;
                 }
             }
-            if let Some(event) = self.progress(mode) {
+            if let Some(event) = self.progress(mode, woken || patience.polls()) {
                 return Turn::Event(event);
             }
             let Some(remaining) = patience.remaining() else { return Turn::TimedOut };
@@ -207,13 +207,14 @@ impl Shared {
         }
     }
 
-    /// Lets the engine work until it has an event, without waiting.
-    fn progress(&self, mode: Mode) -> Option<Happened> {
+    /// Lets the engine work until it has an event, without waiting. `look`: something may be ready
+    /// that it does not know of.
+    fn progress(&self, mode: Mode, look: bool) -> Option<Happened> {
         let mut slot = self.engine.lock();
         let engine = slot.as_mut()?;
         let mut event = engine.progress(self);
-        if event.is_none() && mode != Mode::Thread {
-            engine.look();
+        if event.is_none() && look {
+            engine.look(self);
             event = engine.progress(self);
         }
         if mode == Mode::Open {
