@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::ClientStats;
+use super::{ClientStats, spare};
 use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic};
@@ -117,6 +117,9 @@ impl Connection {
 
     /// Reads once, without waiting.
     pub fn read(&mut self, settings: &Settings, stats: &mut ClientStats) -> Result<Read> {
+        if self.buffer.size() < settings.buffer_size && !self.buffer.expects_large() {
+            self.buffer.lend(spare::take(settings.buffer_size));
+        }
         let room = self.buffer.room(settings.buffer_size)?;
         let size = room.len();
         let result = sys::receive(self.socket.as_fd(), room);
@@ -151,6 +154,9 @@ impl Connection {
                         self.incomplete_since = None;
                     } else if self.incomplete_since.is_none() {
                         self.incomplete_since = Some(Monotonic::now());
+                    }
+                    if !self.buffer.expects_large() {
+                        spare::give_back(self.buffer.release());
                     }
                     return Ok(Next::Nothing);
                 }
