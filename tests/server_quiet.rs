@@ -169,7 +169,7 @@ fn nothing_is_left_open() {
             let _peers = [(); 5].map(|()| setup.peer());
             wait_until("they are dealt with", || {
                 let _ = server.next(Some(Duration::ZERO));
-                server.stats().clients == 2 && server.stats().rejected % 3 == 0
+                server.stats().clients == 2 && server.stats().rejected.is_multiple_of(3)
             });
             server.disconnect_client(&server.clients()[0].id).unwrap();
             server.stop().unwrap();

@@ -6,7 +6,7 @@ use super::delivery::Outgoing;
 use super::io::Command;
 use super::shared::{Phase, Shared, State, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};
-use crate::sys::{Monotonic, Readiness};
+use crate::sys::{Monotonic, Readiness, WallClock};
 use crate::wire::{envelope, frame};
 use crate::{Error, Result, Status};
 
@@ -48,7 +48,9 @@ impl Shared {
         loop {
             let slept = pace.sleep(deadline.remaining());
             let over = !matches!(slept, Ok(Readiness::Ready)) || deadline.remaining().is_zero();
-            if !pace.advance(&mut self.lock().delivery, over) {
+            let mut state = self.lock();
+            if !pace.advance(&mut state.delivery, over) {
+                state.delivery.burst.goes_on_after_wait(WallClock::now());
                 return;
             }
         }

@@ -34,7 +34,7 @@ pub(crate) enum Unfinished {
 pub(crate) struct Pace(Vec<(u64, Arc<OwnedFd>)>);
 
 /// What a sender waits for a reader that may just be a little slower.
-pub(crate) const PACE: Duration = Duration::from_millis(1);
+pub(crate) const PACE: Duration = Duration::from_millis(20);
 
 impl Pace {
     pub fn add(&mut self, id: u64, client: &mut Recipient) {

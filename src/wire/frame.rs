@@ -134,6 +134,16 @@ impl FrameBuffer {
         freed
     }
 
+    /// How much memory it has, used or not.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Whether the last frames were so large that memory is handed over with each of them.
+    pub fn expects_large(&self) -> bool {
+        self.last_large > 0
+    }
+
     /// Gives the buffer memory to read into, as [`FrameBuffer::release`] returned it. A frame
     /// that has begun moves there, if there is more room than it has.
     pub fn lend(&mut self, mut spare: Vec<u8>) {
