@@ -6,8 +6,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
 use super::*;
-use crate::server::waiting::Pace;
 use crate::Options;
+use crate::server::waiting::Pace;
 
 /// Numbers that look random, the same in every run (xorshift).
 struct Dice(u64);
@@ -170,9 +170,17 @@ impl World {
             8 => self.delivery.look_after_tail(),
             9 => self.give_up(),
             10 | 11 => self.look_again(true),
-            12..15 => self.look_again(false),
+            12 => self.look_again(false),
+            13 | 14 => {
+                if let Some((_, _, wait)) = self.waits.front_mut() {
+                    wait.advance(&mut self.delivery);
+                    if wait.is_over() {
+                        self.waits.pop_front();
+                    }
+                }
+            }
             15..19 => {
-                let (id, most) = (self.somebody(), self.dice.below(20_000) as u64);
+                let (id, most) = (self.somebody(), [2_000, 20_000, 400_000][self.dice.below(3)]);
                 self.read(id, most);
             }
             19..22 => {
