@@ -30,7 +30,7 @@ use log::Level;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::message::{self, MAX_DEPTH};
+use crate::message;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic, Process, Readiness};
 use crate::transport::{Peer, Transport};
@@ -294,13 +294,10 @@ impl Client {
     pub fn send(&self, message: &Message) -> Result<()> {
         let frame = message.frame();
         self.check_size(frame.len())?;
-        // Deeper ones than that cannot be made.
-        if self.settings.max_depth < MAX_DEPTH {
-            envelope::check(frame, self.settings.max_depth).map_err(|reason| {
-                let text = format!("The message cannot be sent: {reason}");
-                Error::new(Status::Message, text)
-            })?;
-        }
+        envelope::check(frame, self.settings.max_depth).map_err(|reason| {
+            let text = format!("The message cannot be sent: {reason}");
+            Error::new(Status::Message, text)
+        })?;
         let mut state = self.lock()?;
         self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
     }
