@@ -444,14 +444,6 @@ impl Client {
         Ok(Guard::new(self.state.lock(), &self.wake))
     }
 
-    /// In a forked child: closes descriptors, touches no peer.
-    pub(crate) fn abandon(&self) {
-        // Locked at the moment of the fork means half changed: that is left alone.
-        if let Some(mut state) = self.state.try_lock() {
-            state.abandon();
-        }
-    }
-
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
     }
@@ -464,9 +456,10 @@ impl Drop for Client {
             let _ = self.disconnect();
             return;
         }
-        self.abandon();
-        if self.state.is_locked() {
-            std::mem::forget(self.state.clone());
+        match self.state.try_lock() {
+            Some(mut state) => state.abandon(),
+            // Locked at the moment of the fork means half changed: that is left alone.
+            None => std::mem::forget(self.state.clone()),
         }
     }
 }
