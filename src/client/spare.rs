@@ -8,22 +8,21 @@ thread_local! {
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Initialized memory of `size` bytes; none where there is none to be had.
+/// Memory of `size` bytes; none where there is none to be had.
 pub(super) fn take(size: usize) -> Vec<u8> {
     // A thread that is ending has lost its thread-locals.
     let mut spare = SPARE.try_with(RefCell::take).unwrap_or_default();
-    if spare.len() != size {
+    if spare.capacity() != size {
         spare = Vec::new();
-        if spare.try_reserve_exact(size).is_ok() {
-            spare.resize(size, 0);
-        }
+        // What fails here is met again, and told, by the read itself.
+        let _ = spare.try_reserve_exact(size);
     }
     spare
 }
 
 /// Keeps memory for the next client that reads.
 pub(super) fn give_back(memory: Vec<u8>) {
-    if !memory.is_empty() {
+    if memory.capacity() > 0 {
         let _ = SPARE.try_with(|spare| spare.replace(memory));
     }
 }

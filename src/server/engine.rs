@@ -50,6 +50,8 @@ pub(crate) struct Engine {
     events: VecDeque<Happened>,
     /// The client whose bytes are being cut into frames.
     pub(super) current: Option<u64>,
+    /// The client that was read from last, and how many times in a row.
+    pub(super) talker: Option<(u64, u32)>,
     /// Memory to read into, lent to the connection that reads.
     pub(super) spare: Vec<u8>,
     ready: [EpollEvent; BATCH],
@@ -73,6 +75,7 @@ impl Engine {
             armed: None,
             events: VecDeque::new(),
             current: None,
+            talker: None,
             spare: Vec::new(),
             ready: [EpollEvent::EMPTY; BATCH],
             ready_at: 0,
@@ -111,8 +114,18 @@ impl Engine {
         (self.ready_at, self.ready_end) = (0, ready.len());
     }
 
-    /// Asks, without waiting, which descriptors are ready.
-    pub fn look(&mut self) {
+    /// Asks, without waiting, which descriptors are ready. A client that speaks all the time is
+    /// read from without asking, but for every sixteenth time, so that the others get their turn.
+    pub fn look(&mut self, shared: &Shared) {
+        if let Some((id, times)) = self.talker
+            && times > 1
+            && times % 16 != 0
+        {
+            self.read(id, shared);
+            if self.current.is_some() {
+                return;
+            }
+        }
         let ready = self.io.epoll.wait(&mut self.ready, 0).unwrap_or(0);
         (self.ready_at, self.ready_end) = (0, ready);
     }
@@ -122,12 +135,21 @@ impl Engine {
         !self.events.is_empty() || self.current.is_some() || !self.is_exhausted()
     }
 
-    pub fn take_notes(&mut self) -> Notes {
-        std::mem::take(&mut self.notes)
+    /// What is to be logged once the engine's lock is released.
+    pub fn take_notes(&mut self, shared: &Shared) -> Notes {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut shared.lock_in_engine().delivery.common.notes);
+        notes
     }
 
     /// Works until there is an event or nothing is left to do.
     pub fn progress(&mut self, shared: &Shared) -> Option<Happened> {
+        let event = self.next_event(shared);
+        self.arm();
+        event
+    }
+
+    fn next_event(&mut self, shared: &Shared) -> Option<Happened> {
         loop {
             self.obey(shared);
             if let Some(event) = self.events.pop_front() {
@@ -141,7 +163,6 @@ impl Engine {
                 continue;
             }
             if self.is_exhausted() {
-                self.arm();
                 return None;
             }
             let ready = self.ready[self.ready_at];
@@ -152,6 +173,10 @@ impl Engine {
 
     /// Does what other threads asked for.
     fn obey(&mut self, shared: &Shared) {
+        if !self.io.inbox.is_empty() {
+            // Done with all of them in a moment: nobody has to be woken for them any more.
+            self.io.wake.clear();
+        }
         while let Ok(command) = self.io.inbox.try_recv() {
             match command {
                 Command::Dismiss(id, recipient) => {
@@ -170,15 +195,17 @@ impl Engine {
             token::DEADLINE => self.expire(shared),
             token::TAIL => {
                 self.io.tail.clear();
-                shared.lock().delivery.look_after_tail();
+                shared.lock_in_engine().delivery.look_after_tail();
             }
             token::CANCEL => {
-                shared.take_cancel();
+                // In any case: this one may have been taken before its signal came.
+                self.io.cancel.clear();
+                shared.take_cancel(&shared.lock_in_engine());
             }
             id if self.farewells.contains_key(&id) => self.attend(id, shared),
             id => {
                 if ready.writable() {
-                    let mut state = shared.lock();
+                    let mut state = shared.lock_in_engine();
                     let delivery = &mut state.delivery;
                     if let Some(client) = delivery.clients.get_mut(&id) {
                         client.write(id, &mut delivery.common);
@@ -231,7 +258,7 @@ impl Engine {
     }
 
     fn welcome(&mut self, socket: Arc<std::os::fd::OwnedFd>, peer: Peer, shared: &Shared) {
-        let mut state = shared.lock();
+        let mut state = shared.lock_in_engine();
         if state.delivery.clients.len() >= shared.settings.max_connections {
             drop(state);
             return self.refuse(socket, peer, shared);
@@ -283,7 +310,7 @@ impl Engine {
     /// The peer has left, or has to: delivers what is queued for it, then closes.
     pub(super) fn leave(&mut self, id: u64, ended: bool, shared: &Shared) {
         self.drop_connection(id);
-        let recipient = shared.lock().delivery.remove(id);
+        let recipient = shared.lock_in_engine().delivery.remove(id);
         // Somebody may have dismissed it a moment ago: then that command follows.
         if let Some(recipient) = recipient {
             self.say_farewell(id, recipient, true, ended, shared);
@@ -311,7 +338,7 @@ impl Engine {
     ) {
         let due = Monotonic::now().after(shared.settings.linger);
         recipient.reading = !ended;
-        recipient.watch(id, &shared.lock().delivery.common);
+        recipient.watch(id, &shared.lock_in_engine().delivery.common);
         self.farewells.insert(id, Farewell::new(recipient, reported, due));
         self.attend(id, shared);
     }
@@ -319,7 +346,7 @@ impl Engine {
     /// Goes on closing a connection.
     fn attend(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.get_mut(&id) else { return };
-        let next = farewell.advance(id, &mut shared.lock().delivery.common);
+        let next = farewell.advance(id, &mut shared.lock_in_engine().delivery.common);
         match next {
             Next::Wait(moment) => {
                 self.deadlines.insert((moment, id));
@@ -336,7 +363,7 @@ impl Engine {
         } else {
             self.refusals -= 1;
         }
-        farewell.close(id, &mut shared.lock().delivery.common);
+        farewell.close(id, &mut shared.lock_in_engine().delivery.common);
     }
 
     /// Begins to close every connection.
@@ -349,7 +376,7 @@ impl Engine {
             }
         }
         {
-            let mut state = shared.lock();
+            let mut state = shared.lock_in_engine();
             state.delivery.uncork();
             state.delivery.burst.end();
         }

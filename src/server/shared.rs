@@ -1,12 +1,13 @@
 //! What the threads of a server share, and the locks around it.
 //!
-//! Lock order: `engine`, then `state`. `hooks` and `outer` are taken alone. No lock is held while
-//! a hook or a logger runs or while a system call waits.
+//! Lock order: `engine`, then `state`, then `hooks`. No lock is held while a hook or a logger runs
+//! or while a system call waits.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
@@ -16,7 +17,7 @@ use super::engine::{Engine, Happened};
 use super::io::Io;
 use super::{Hooks, client_id};
 use crate::settings::Settings;
-use crate::sys::{Epoll, Process};
+use crate::sys::{Epoll, Process, ThreadMark};
 use crate::transport::Transport;
 use crate::{Error, Result, Status};
 
@@ -48,19 +49,23 @@ pub(crate) struct State {
     /// Numbers of clients, never used again.
     pub next_client: u64,
     /// The thread that drives the server, or that carries out its stop.
-    pub driver: Option<ThreadId>,
+    pub driver: Option<ThreadMark>,
     /// The thread that was last in `run`.
-    pub runner: Option<ThreadId>,
-    /// Another thread stopped a server between two calls of `run`: the next one returns at once.
-    pub stopped_between: bool,
+    pub runner: Option<ThreadMark>,
+    /// Another thread than the runner asked for a stop, and no call of `run` has told of it yet.
+    pub stop_untold: bool,
     /// The library's own thread.
     pub thread: Option<JoinHandle<()>>,
+    /// That thread, as it calls itself.
+    pub thread_mark: Option<ThreadMark>,
     /// After a stop of an opened server: events that `next` has not yielded, and that it has yet
     /// to say that the server is not running.
     pub leftover: std::collections::VecDeque<Happened>,
     pub end_untold: bool,
     /// Threads in `next`.
     pub nexting: usize,
+    /// Whether the engine of an opened server has events that no descriptor of its own tells of.
+    pub more: bool,
     /// Whether `io.ready` is signalled.
     pub ready_shown: bool,
     /// What is to be done when the server has stopped and its loop is left.
@@ -154,11 +159,13 @@ impl Shared {
                 next_client: super::io::token::FIRST_CLIENT,
                 driver: None,
                 runner: None,
-                stopped_between: false,
+                stop_untold: false,
                 thread: None,
+                thread_mark: None,
                 leftover: Default::default(),
                 end_untold: false,
                 nexting: 0,
+                more: false,
                 ready_shown: false,
                 last_words: Vec::new(),
             }),
@@ -172,15 +179,25 @@ impl Shared {
         Locked(Some(self.state.lock()))
     }
 
+    /// The state for the engine, whose lock is held: log records wait until that is released too.
+    pub fn lock_in_engine(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
     /// The state if nobody has it locked: for a forked child, where nobody would unlock it.
     pub fn try_lock(&self) -> Option<Locked<'_>> {
         self.state.try_lock().map(|state| Locked(Some(state)))
     }
 
-    /// Waits until the phase or the driver has changed. Signals do not end it.
-    pub fn wait_for_change(&self, state: &mut Locked) {
-        if let Some(guard) = &mut state.0 {
-            self.changed.wait(guard);
+    /// Waits until the phase or the driver may have changed, for at most `limit`. Signals do not
+    /// end it.
+    pub fn wait_for_change(&self, state: &mut Locked, limit: Option<Duration>) {
+        match (&mut state.0, limit) {
+            (Some(guard), None) => self.changed.wait(guard),
+            (Some(guard), Some(limit)) => {
+                self.changed.wait_for(guard, limit);
+            }
+            (None, _) => {}
         }
     }
 
@@ -224,16 +241,26 @@ impl Shared {
     }
 
     /// Takes a pending cancel. Senders that wait are woken, since its descriptor is quiet now.
-    pub fn take_cancel(&self) -> bool {
-        let cancels = self.cancels();
-        if self.cancels_taken.swap(cancels, Ordering::SeqCst) == cancels {
+    pub fn take_cancel(&self, state: &State) -> bool {
+        if !self.cancel_is_pending() {
             return false;
         }
         if let Some(io) = self.io.get() {
+            // Before the count is read: the signal of a later one must stay.
             io.cancel.clear();
         }
-        self.lock().delivery.clients.values().for_each(|client| client.wake_all());
+        self.cancels_taken.store(self.cancels(), Ordering::SeqCst);
+        state.delivery.clients.values().for_each(|client| client.wake_all());
         true
+    }
+
+    /// Quiets the descriptor of a cancel that was taken before its signal came, which would keep
+    /// everybody awake.
+    pub fn quiet_cancel(&self, io: &Io) {
+        io.cancel.clear();
+        if self.cancel_is_pending() {
+            io.cancel.signal();
+        }
     }
 }
 

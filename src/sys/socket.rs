@@ -326,6 +326,36 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
     }
 }
 
+/// Appends what is there, without waiting, up to `most` bytes and to what `buffer` has memory for,
+/// and returns how much that was; 0 is the end of stream.
+///
+/// The memory is not cleared first: for a large frame that would cost as much as reading it.
+pub(crate) fn receive_to(
+    socket: BorrowedFd,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let size = most.min(spare.len());
+    loop {
+        // SAFETY: `spare` is writable for its length, of which `size` is at most all; recv only
+        // writes to it. The socket is open.
+        let result = unsafe {
+            libc::recv(socket.as_raw_fd(), spare.as_mut_ptr().cast(), size, libc::MSG_DONTWAIT)
+        };
+        if result >= 0 {
+            let read = result as usize;
+            // SAFETY: the kernel has initialized the first `read` bytes of the spare capacity.
+            unsafe { buffer.set_len(buffer.len() + read) };
+            return Ok(read);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 /// Reads what is there, without waiting, and returns how much that was; 0 is the end of stream.
 pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
