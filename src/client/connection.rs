@@ -118,7 +118,7 @@ impl Connection {
     /// Reads once, without waiting.
     pub fn read(&mut self, settings: &Settings, stats: &mut ClientStats) -> Result<Read> {
         if self.buffer.capacity() < settings.buffer_size && !self.buffer.expects_large() {
-            self.buffer.lend(spare::take(settings.buffer_size));
+            self.buffer.lend(spare::take());
         }
         let socket = self.socket.as_fd();
         let read = |to: &mut Vec<u8>, most| sys::receive_to(socket, to, most);

@@ -243,15 +243,15 @@ impl Client {
             if polls {
                 return Err(nothing_in_time());
             }
-            if has_progress {
-                woken = Readiness::TimedOut;
-                continue;
-            }
             if let Some(timeout) = timeout {
                 let now = Monotonic::now();
                 if now >= *deadline.get_or_insert(now.after(timeout)) {
                     return Err(nothing_in_time());
                 }
+            }
+            if has_progress {
+                woken = Readiness::TimedOut;
+                continue;
             }
             if woken == Readiness::Ready {
                 state.sleepers.settle(&self.wake);

@@ -8,16 +8,10 @@ thread_local! {
     static SPARE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Memory of `size` bytes; none where there is none to be had.
-pub(super) fn take(size: usize) -> Vec<u8> {
+/// Memory that a client of this thread has read into before, if there is some.
+pub(super) fn take() -> Vec<u8> {
     // A thread that is ending has lost its thread-locals.
-    let mut spare = SPARE.try_with(RefCell::take).unwrap_or_default();
-    if spare.capacity() != size {
-        spare = Vec::new();
-        // What fails here is met again, and told, by the read itself.
-        let _ = spare.try_reserve_exact(size);
-    }
-    spare
+    SPARE.try_with(RefCell::take).unwrap_or_default()
 }
 
 /// Keeps memory for the next client that reads.

@@ -3,7 +3,7 @@
 //! It never waits. Whoever drives the server (its own thread, `run`, `next`) waits outside of the
 //! engine's lock, tells it which descriptors are ready, and takes its events one at a time.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,8 +42,8 @@ pub(crate) struct Engine {
     pub(super) io: Arc<Io>,
     /// Taken away when the server stops.
     listener: Option<Listener>,
-    pub(super) connections: HashMap<u64, Connection>,
-    farewells: HashMap<u64, Farewell>,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    farewells: BTreeMap<u64, Farewell>,
     /// Moments at which a client (or the listener) has to be looked at, soonest first.
     pub(super) deadlines: BTreeSet<(Monotonic, u64)>,
     armed: Option<Monotonic>,
@@ -69,8 +69,8 @@ impl Engine {
         Engine {
             io,
             listener: Some(listener),
-            connections: HashMap::new(),
-            farewells: HashMap::new(),
+            connections: BTreeMap::new(),
+            farewells: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             armed: None,
             events: VecDeque::new(),
@@ -269,7 +269,9 @@ impl Engine {
         delivery.admit(id, socket.clone(), peer, crate::timestamp::timestamp_ms());
         let write = delivery.clients.get(&id).is_some_and(Recipient::is_watched);
         if let Err(error) = self.io.epoll.add(socket.as_fd(), Interest { read: true, write }, id) {
-            delivery.remove(id);
+            if let Some(mut recipient) = delivery.remove(id) {
+                recipient.give_up(id, &mut delivery.common);
+            }
             drop(state);
             return self.pause(&error);
         }
@@ -338,7 +340,6 @@ impl Engine {
     ) {
         let due = Monotonic::now().after(shared.settings.linger);
         recipient.reading = !ended;
-        recipient.watch(id, &shared.lock_in_engine().delivery.common);
         self.farewells.insert(id, Farewell::new(recipient, reported, due));
         self.attend(id, shared);
     }
@@ -346,9 +347,13 @@ impl Engine {
     /// Goes on closing a connection.
     fn attend(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.get_mut(&id) else { return };
+        if let Some(moment) = farewell.look_at.take() {
+            self.deadlines.remove(&(moment, id));
+        }
         let next = farewell.advance(id, &mut shared.lock_in_engine().delivery.common);
         match next {
             Next::Wait(moment) => {
+                farewell.look_at = Some(moment);
                 self.deadlines.insert((moment, id));
             }
             Next::Close => self.close(id, shared),
@@ -357,7 +362,6 @@ impl Engine {
 
     fn close(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.remove(&id) else { return };
-        self.deadlines.remove(&(farewell.due, id));
         if farewell.reported {
             self.events.push_back(Happened::Disconnected(id));
         } else {
@@ -380,8 +384,7 @@ impl Engine {
             state.delivery.uncork();
             state.delivery.burst.end();
         }
-        let mut ids: Vec<u64> = self.connections.keys().copied().collect();
-        ids.sort_unstable();
+        let ids: Vec<u64> = self.connections.keys().copied().collect();
         for id in ids {
             self.leave(id, false, shared);
         }

@@ -225,7 +225,9 @@ impl Shared {
         }
         let notes = engine.take_notes(self);
         drop(slot);
-        notes.emit();
+        if !notes.is_empty() {
+            self.without_standby(mode, || notes.emit());
+        }
         event
     }
 
@@ -274,25 +276,31 @@ impl Shared {
     }
 
     fn in_hook_of(self: &Arc<Self>, mode: Mode, hook: impl FnOnce(&Server)) {
+        let server = Server::borrowed(self.clone());
+        self.without_standby(mode, || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&server)));
+            if result.is_err() {
+                let name = &self.event_name;
+                log::error!(target: "dotsock::server", "A hook of '{name}' has panicked");
+            }
+        });
+        // What is collected in a child that the hook has forked is the parent's to write.
+        if self.process.is_current() {
+            self.lock().delivery.write_collected();
+        }
+    }
+
+    /// Runs code of the program's on the thread of the loop, which is not ready for a tail then.
+    fn without_standby(&self, mode: Mode, program: impl FnOnce()) {
         if mode == Mode::Thread {
             self.lock().delivery.set_standby(false);
         }
-        let server = Server::borrowed(self.clone());
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&server)));
-        if result.is_err() {
-            log::error!(target: "dotsock::server", "A hook of '{}' has panicked", self.event_name);
-        }
-        if !self.process.is_current() {
-            // The hook has forked: what is collected is the parent's to write.
-            return;
-        }
-        let mut state = self.lock();
-        match mode {
-            Mode::Thread if state.phase == Phase::Running(mode) => {
-                state.delivery.write_collected();
+        program();
+        if mode == Mode::Thread && self.process.is_current() {
+            let mut state = self.lock();
+            if state.phase == Phase::Running(mode) {
                 state.delivery.set_standby(true);
             }
-            _ => state.delivery.write_collected(),
         }
     }
 

@@ -164,12 +164,18 @@ impl Engine {
             return;
         }
         let before = connection.buffer.len();
-        match connection.receive(shared.settings.buffer_size) {
-            Ok(Ok(0)) => return self.end_of_stream(id, shared),
-            Ok(Ok(bytes)) => count(&shared.counters.bytes_received, bytes as u64),
-            Ok(Err(_)) | Err(_) => {}
-        }
-        let complete = connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete;
+        let complete = loop {
+            if connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete {
+                break true;
+            }
+            match connection.receive(shared.settings.buffer_size) {
+                Ok(Ok(0)) => return self.end_of_stream(id, shared),
+                Ok(Ok(bytes)) => count(&shared.counters.bytes_received, bytes as u64),
+                Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => break false,
+                Ok(Err(_)) => return self.end_of_stream(id, shared),
+                Err(_) => break false,
+            }
+        };
         let more = connection.buffer.len() > before;
         if complete || (late && more) {
             connection.frame_due = None;

@@ -12,10 +12,11 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::Hooks;
 use super::delivery::Delivery;
 use super::engine::{Engine, Happened};
 use super::io::Io;
-use super::{Hooks, client_id};
+use super::io::token::FIRST_CLIENT;
 use crate::settings::Settings;
 use crate::sys::{Epoll, Process, ThreadMark};
 use crate::transport::Transport;
@@ -156,7 +157,7 @@ impl Shared {
                 delivery: Delivery::new(event_name, settings.clone()),
                 address: String::new(),
                 port: 0,
-                next_client: super::io::token::FIRST_CLIENT,
+                next_client: FIRST_CLIENT,
                 driver: None,
                 runner: None,
                 stop_untold: false,
@@ -264,9 +265,46 @@ impl Shared {
     }
 }
 
-/// The name of a client's number in errors of this server.
+/// The number that stands behind a client's id, if it is one that we could have given.
 pub(crate) fn parse_client_id(text: &str) -> Option<u64> {
-    let number: u64 = text.strip_prefix("client-")?.parse().ok()?;
-    let id = number.checked_add(super::io::token::FIRST_CLIENT)?.checked_sub(1)?;
-    (number > 0 && client_id(id) == text).then_some(id)
+    let digits = text.strip_prefix(CLIENT)?;
+    if digits.starts_with(['0', '+']) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_add(FIRST_CLIENT)?.checked_sub(1)
+}
+
+/// How a client is named to users.
+pub(crate) fn client_id(id: u64) -> String {
+    // Written by hand, not formatted: every message that a user gets comes with one.
+    let mut number = id - FIRST_CLIENT + 1;
+    let mut text = [0; CLIENT.len() + 20];
+    let mut at = text.len();
+    while number > 0 {
+        at -= 1;
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    at -= CLIENT.len();
+    text[at..][..CLIENT.len()].copy_from_slice(CLIENT.as_bytes());
+    text[at..].iter().map(|byte| char::from(*byte)).collect()
+}
+
+const CLIENT: &str = "client-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_clients_are_read_back_and_nothing_else_is() {
+        for id in [FIRST_CLIENT, FIRST_CLIENT + 9, 12_345, u64::MAX - FIRST_CLIENT] {
+            assert_eq!(parse_client_id(&client_id(id)), Some(id));
+        }
+        assert_eq!(client_id(FIRST_CLIENT), "client-1");
+        for text in ["", "client-", "client-0", "client-01", "client-+1", "client--1", "Client-1"] {
+            assert_eq!(parse_client_id(text), None, "{text}");
+        }
+        assert_eq!(parse_client_id("client-99999999999999999999"), None);
+    }
 }

@@ -401,6 +401,12 @@ pub(crate) fn shut_down_writing(socket: BorrowedFd) {
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
 }
 
+/// Ends both directions, also where a forked child keeps the socket open.
+pub(crate) fn shut_down(socket: BorrowedFd) {
+    // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
+}
+
 /// Bytes that were written to a TCP socket and that the peer's kernel has not got yet.
 pub(crate) fn unsent_bytes(socket: BorrowedFd) -> usize {
     let mut bytes: libc::c_int = 0;

@@ -30,7 +30,7 @@ export PKG_CONFIG_PATH=${pc%/*}
 flags=$(pkg-config --cflags --libs dotsock) || exit 2
 libdir=$(pkg-config --variable=libdir dotsock)
 export LD_LIBRARY_PATH=$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-[ -z "$valgrind" ] || export CHECK_SLOW=${CHECK_SLOW:-10}
+[ -z "$valgrind" ] || export CHECK_SLOW=${CHECK_SLOW:-10} CHECK_VALGRIND=1
 
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
