@@ -55,6 +55,7 @@ test: tools all-checks
 	$(MAKE) --no-print-directory stage
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
+	tests/c/run.sh $(STAGE) --valgrind
 
 .PHONY: tools stage
 tools:

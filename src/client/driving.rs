@@ -85,28 +85,38 @@ impl Client {
 
     /// Sends a frame, or (`None`) what is in the outbox, waiting where that is needed.
     pub(super) fn transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
-        if state.offer(frame, None)? {
-            return Ok(());
-        }
+        let result = match state.offer(frame, None)? {
+            true => Ok(()),
+            false => self.wait_and_transmit(state, frame),
+        };
+        // Somebody who sleeps in `recv` did so without a thought of writing.
+        state.changed |= state.has_to_write();
+        result
+    }
+
+    fn wait_and_transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
+        // Counted first: a cancel from before is seen as pending, one from now on by its number.
+        let cancels = self.wake.cancels();
         if state.sleepers.is_cancel_pending(&self.wake) {
             return Err(cancelled());
         }
         let turn = state.line.join();
-        let result = self.wait_and_transmit(state, frame, turn);
+        let result = self.transmit_in_turn(state, frame, turn, cancels);
         state.line.leave(turn);
         // The next in line may go on.
         state.changed |= !state.line.is_empty();
         result
     }
 
-    fn wait_and_transmit(
+    fn transmit_in_turn(
         &self,
         state: &mut Guard,
         frame: Option<&Outgoing>,
         turn: u64,
+        cancels: u64,
     ) -> Result<()> {
         let deadline = Monotonic::now().after(state.send_timeout());
-        let (cancels, disconnects) = (self.wake.cancels(), state.disconnects);
+        let disconnects = state.disconnects;
         while Monotonic::now() < deadline {
             let woken = state.wait(Purpose::Room(turn), Some(deadline))?;
             if self.wake.cancels() != cancels {

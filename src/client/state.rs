@@ -292,7 +292,7 @@ impl State {
         let (due, ready) = (self.due(), self.has_arrived());
         let socket = match &self.link {
             Link::Up(connection) => {
-                let write = self.outbox.has_begun() || !(self.corked || self.outbox.is_empty());
+                let write = self.has_to_write();
                 Some((connection.socket.as_fd(), Interest { read: true, write }))
             }
             Link::Connecting(attempt) => attempt.socket().map(|fd| (fd, Interest::WRITE)),
@@ -301,6 +301,11 @@ impl State {
         if let Some(watch) = &mut self.watch {
             watch.set(Wanted { socket, ready, due });
         }
+    }
+
+    /// Whether bytes wait for room: no cork holds back what has begun.
+    pub fn has_to_write(&self) -> bool {
+        self.outbox.has_begun() || !(self.corked || self.outbox.is_empty())
     }
 
     /// How long a call may wait for room, or for a connection to send on.

@@ -107,6 +107,13 @@ impl Burst {
         }
     }
 
+    /// A sender was held up by sockets that are full, and now goes on: with its burst, if it was one
+    /// and sends again at once, even though the time without a send has ended that.
+    pub fn goes_on_after_wait(&mut self, now: WallClock) {
+        self.last_end = now;
+        self.streak = ENTER;
+    }
+
     /// The number of clients has changed, and so has what a send costs.
     pub fn clients_changed(&mut self, clients: usize) {
         self.inline_cost = GUESS * clients.max(1) as u32;
