@@ -7,9 +7,9 @@
  * The n-th call fails, for n = 1, 2, ... until the scenario (scenario.c) runs through untouched.
  * --quick leaves most n out. Each run is a process of its own. */
 #define _GNU_SOURCE
+#include "numbered.h"
 #include "scenario.h"
 
-#include <dotsock.h>
 #include <errno.h>
 #include <ftw.h>
 #include <signal.h>
@@ -306,6 +306,7 @@ static int one(char **words)
 int main(int argc, char **argv)
 {
     int at = 1;
+    numbered_pad(0, 0); /* made once for all runs */
     for (int i = 0; i < MOST_JOBS; i++) {
         runs[i].outcome =
             mmap(NULL, sizeof(struct outcome), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -4,10 +4,10 @@
  * once, or for a moment. Messages arrive whole, in order and once. One that does not arrive has an
  * excuse: a connection that was lost and a client that was told, or a count of the server's. */
 #define _GNU_SOURCE
+#include "numbered.h"
 #include "scenario.h"
 
 #include <dirent.h>
-#include <dotsock.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -16,10 +16,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { CLIENTS = 3, MOST = 400, PATIENCE_MS = 6000, TO_ALL = -1, TO_BACKLOG = -2 };
+enum { CLIENTS = 3, MOST = 400, MOST_LANES = 100, PATIENCE_MS = 6000, TO_ALL = -1, TO_BACKLOG = -2 };
 
 static const struct scenario *the;
 static struct outcome *outcome;
@@ -42,6 +41,11 @@ static struct client {
     /* and what it sent */
     int next_up, last_up, hello, hello_seen;
     int64_t hello_at;
+    /* Order is kept on each connection: what is left of an old one may come after the new one. */
+    struct {
+        char id[64];
+        int last;
+    } lanes[MOST_LANES];
     int up_status[MOST];
     char up_got[MOST];
     int up_excused, up_phase;
@@ -53,13 +57,6 @@ static char log_text[1 << 16];
 static size_t log_size;
 
 /* ---- reporting ---- */
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 __attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
 {
@@ -142,70 +139,32 @@ static uint64_t stat_of(const char *name)
     return value;
 }
 
-/* ---- messages: {"n": number, "from": client or -1, "pad": bytes that follow from the number} ---- */
+/* ---- messages ---- */
 
 static size_t pad_size(int number)
 {
     return number % 8 == 5 ? the->large : number % 8 == 3 ? the->large / 3 : (size_t)(number % 100);
 }
 
-static unsigned char pad_byte(int number, size_t i)
+static unsigned char scratch[NUMBERED_HEAD + NUMBERED_MOST];
+
+/* Writes a message into `scratch`, and returns its size. */
+static size_t encode(int from, int number)
 {
-    return (unsigned char)((size_t)number * 31 + i * 7 + i / 251);
+    struct numbered message = {.from = from, .number = number, .size = pad_size(number)};
+    return numbered_encode(scratch, &message);
 }
 
-static size_t encode(unsigned char *to, int from, int number)
-{
-    size_t size = pad_size(number), at = 0;
-    const unsigned char head[] = {0x83,
-                                  0xa1,
-                                  'n',
-                                  0xd1,
-                                  (unsigned char)(number >> 8),
-                                  (unsigned char)number,
-                                  0xa4,
-                                  'f',
-                                  'r',
-                                  'o',
-                                  'm',
-                                  0xd0,
-                                  (unsigned char)from,
-                                  0xa3,
-                                  'p',
-                                  'a',
-                                  'd',
-                                  0xc6,
-                                  (unsigned char)(size >> 24),
-                                  (unsigned char)(size >> 16),
-                                  (unsigned char)(size >> 8),
-                                  (unsigned char)size};
-    memcpy(to, head, sizeof head);
-    for (at = 0; at < size; at++)
-        to[sizeof head + at] = pad_byte(number, at);
-    return sizeof head + size;
-}
-
-/* Whether it is whole; its number and who sent it. */
 static const char *decode(const sock_message *message, int *from, int *number)
 {
-    int64_t n = -1, who = -9;
-    const void *pad = NULL;
-    size_t size = 0;
-    if (sock_message_get_int(message, "/n", &n) != DOTSOCK_OK ||
-        sock_message_get_int(message, "/from", &who) != DOTSOCK_OK ||
-        sock_message_get_bytes(message, "/pad", &pad, &size) != DOTSOCK_OK)
-        return "is none of ours";
-    if (n < 1 || n >= MOST || size != pad_size((int)n))
-        return "has another size";
-    for (size_t i = 0; i < size; i++)
-        if (((const unsigned char *)pad)[i] != pad_byte((int)n, i))
-            return "was altered";
-    *from = (int)who;
-    *number = (int)n;
-    return NULL;
+    struct numbered is;
+    const char *wrong = numbered_decode(message, &is);
+    if (!wrong && (is.number < 1 || is.number >= MOST || is.size != pad_size((int)is.number)))
+        wrong = "has another size";
+    *from = (int)is.from;
+    *number = (int)is.number;
+    return wrong;
 }
-
-static unsigned char scratch[1 << 20];
 
 static int send_one(int to, const char *id)
 {
@@ -213,7 +172,7 @@ static int send_one(int to, const char *id)
     if (number >= MOST)
         fail("the scenario has no end");
     sent[number].to = to;
-    sent[number].status = sock_send_data(server, DOTSOCK_DATA, scratch, encode(scratch, -1, number), id);
+    sent[number].status = sock_send_data(server, DOTSOCK_DATA, scratch, encode(-1, number), id);
     return sent[number].status;
 }
 
@@ -242,7 +201,7 @@ static void send_up(int i)
     int number = client->next_up++;
     if (number >= MOST)
         fail("client %d says hello for ever", i);
-    int status = sock_client_send_data(client->handle, DOTSOCK_DATA, scratch, encode(scratch, i, number));
+    int status = sock_client_send_data(client->handle, DOTSOCK_DATA, scratch, encode(i, number));
     client->up_status[number] = status;
     if (status != DOTSOCK_OK) {
         check_error("a client's send", status);
@@ -263,12 +222,22 @@ static void take_up(const char *id, const sock_message *message)
     if (from < 0 || from >= CLIENTS)
         fail("a message from client %d, who is nobody", from);
     struct client *client = &clients[from];
-    if (number <= client->last_up)
-        fail("client %d: its message %d came after %d", from, number, client->last_up);
-    client->last_up = number;
+    if (client->up_got[number])
+        fail("client %d: its message %d came twice", from, number);
     client->up_got[number] = 1;
-    if (strcmp(client->id, id) != 0)
+    int lane = 0;
+    while (lane < MOST_LANES && client->lanes[lane].last && strcmp(client->lanes[lane].id, id) != 0)
+        lane++;
+    if (lane == MOST_LANES)
+        fail("client %d connects for ever", from);
+    if (number <= client->lanes[lane].last)
+        fail("client %d: its message %d came after %d", from, number, client->lanes[lane].last);
+    client->lanes[lane].last = number;
+    snprintf(client->lanes[lane].id, sizeof client->lanes[lane].id, "%s", id);
+    if (number > client->last_up) {
+        client->last_up = number;
         snprintf(client->id, sizeof client->id, "%s", id);
+    }
     if (number >= client->hello)
         client->hello_seen = 1;
     outcome->messages++;
