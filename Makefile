@@ -58,6 +58,7 @@ test: tools all-checks
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
+	tests/faults/run.sh $(STAGE) --quick
 
 .PHONY: bench
 bench: stage

@@ -112,7 +112,10 @@ impl Engine {
                 match connection.buffer.take(body) {
                     Ok(frame) => envelope::check(&frame, settings.max_depth)
                         .map(|fields| Ok(Message::from_frame(frame, fields))),
-                    Err(error) => Ok(Err(error)),
+                    Err(error) => {
+                        connection.buffer.next(body);
+                        Ok(Err(error))
+                    }
                 }
             };
             let reason = match checked {
