@@ -406,7 +406,8 @@ local to_number = ffi.tonumber or tonumber
 local NULL = ffi.nullptr -- nil with LuaJIT, where a null pointer equals nil
 local OK = C.DOTSOCK_OK
 
-local dotsock = { status = {} }
+--- `library` is for the functions that have no form of their own here; see dotsock.h.
+local dotsock = { library = C, status = {} }
 local status_of = dotsock.status
 for name, value in DECLARATIONS:gmatch("DOTSOCK_E_([%u_]+) = (%-%d+)") do
     status_of[name] = tonumber(value)
@@ -738,7 +739,7 @@ end
 -- One buffer that grows and is used again. Each writer gets where to begin, and returns where the
 -- next begins. Nothing of the user's runs meanwhile: tables are read without their metamethods.
 
-local SMALL_BUFFER, LARGEST_KEPT_BUFFER, DEEPEST = 4096, 1048576, 4096
+local SMALL_BUFFER, LARGEST_KEPT_BUFFER, DEEPEST = 4096, 1048576, 1024
 local capacity = SMALL_BUFFER
 local buffer = byte_array(capacity)
 
