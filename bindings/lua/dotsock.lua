@@ -1504,6 +1504,7 @@ end
 
 --- Sends it to one client.
 function Server.send_to(server, client_id, data, message_type)
+    handle_of(server, Server)
     return send(server, data, message_type, text(client_id, "client_id"))
 end
 
