@@ -74,12 +74,10 @@ end
 
 --- Resident memory in kibibytes.
 function check.memory()
-    for line in io.lines("/proc/self/status") do
-        local kibibytes = line:match("^VmRSS:%s*(%d+)")
-        if kibibytes then
-            return tonumber(kibibytes)
-        end
-    end
+    local file = assert(io.open("/proc/self/status"))
+    local content = file:read("*a")
+    file:close()
+    return tonumber(content:match("VmRSS:%s*(%d+)"))
 end
 
 return check
