@@ -2,7 +2,7 @@
 -- loader finds a library that fits them.
 --
 --     luajit declarations.lua            writes them
---     luajit declarations.lua --check    fails when they do not agree
+--     luajit declarations.lua --check    fails when they do not agree, or the rockspec's version
 
 local directory = arg[0]:match("^(.*)/") or "."
 local root = directory .. "/../.."
@@ -15,7 +15,8 @@ local function read(path)
 end
 
 local cdef = read(root .. "/include/dotsock.cdef"):gsub("^//[^\n]*\n", ""):gsub("^//[^\n]*\n", "")
-local major = assert(read(root .. "/Cargo.toml"):match('\nversion = "(%d+)'), "no version")
+local version = assert(read(root .. "/Cargo.toml"):match('\nversion = "([^"]+)"'), "no version")
+local major = version:match("^%d+")
 local generated = ('local SONAME = "libdotsock.so.%s"\nlocal DECLARATIONS = [[\n%s\n]]\n')
     :format(major, cdef:match("^%s*(.-)%s*$"))
 
@@ -29,6 +30,9 @@ if arg[1] ~= "--check" then
     local file = assert(io.open(path, "wb"))
     file:write(after)
     file:close()
+elseif not io.open(("%s/dotsock-%s-1.rockspec"):format(directory, version)) then
+    io.stderr:write("the rockspec in bindings/lua is not of version " .. version .. "\n")
+    os.exit(1)
 elseif after ~= before then
     io.stderr:write("bindings/lua/dotsock.lua does not agree with include/dotsock.cdef: "
         .. "run `make -C bindings/lua declarations`\n")
