@@ -26,8 +26,10 @@ type Client struct {
 	// What was taken from the library and not yet from us, guarded by receiving.
 	inbox   []*Message
 	failure error
+	failed  bool // so did the last call
 	// As many as the next call takes from the library; grows while more are there.
 	letters []C.letter
+	look    func(woken bool) bool // fill
 }
 
 // clientLink is what a Client has of C and of the system: it outlives a Client that is forgotten
@@ -52,7 +54,6 @@ func Dial(ctx context.Context, event string, options ...Option) (*Client, error)
 		if err := ctx.Err(); err != nil {
 			return contextError(ctx, "Connecting")
 		}
-		defer aFew()()
 		_, err := link.cancellable(ctx, "Connecting", func() C.outcome {
 			return C.client_connect(link.client)
 		})
@@ -77,6 +78,7 @@ func newClient(event string, options []Option, begin func(*clientLink) error) (*
 	if err != nil {
 		return nil, err
 	}
+	defer takeTurn()()
 	config, err := configure(options)
 	if err != nil {
 		return nil, err
@@ -89,11 +91,11 @@ func newClient(event string, options []Option, begin func(*clientLink) error) (*
 	link := &clientLink{client: (*C.sock_client)(result.object)}
 	link.init(func() { C.sock_client_free(link.client) })
 	if err := begin(link); err != nil {
-		link.close()
+		link.hangUp()
 		return nil, err
 	}
 	if link.waiter, err = newWaiter(C.sock_client_fd(link.client)); err != nil {
-		link.close()
+		link.hangUp()
 		return nil, err
 	}
 	c := &Client{
@@ -103,6 +105,7 @@ func newClient(event string, options []Option, begin func(*clientLink) error) (*
 		sending:   make(chan struct{}, 1),
 		letters:   make([]C.letter, 1),
 	}
+	c.look = c.fill
 	c.cleanup = runtime.AddCleanup(c, func(link *clientLink) { go link.close() }, link)
 	return c, nil
 }
@@ -118,16 +121,22 @@ func (c *Client) Close() error {
 }
 
 func (l *clientLink) close() {
-	if l.shut() {
-		if l.waiter != nil {
-			l.waiter.close()
-		}
-		release := aFew()
-		C.sock_client_disconnect(l.client)
-		release()
-		l.leave()
-	}
+	release := takeTurn()
+	l.hangUp()
+	release()
 	<-l.freed
+}
+
+// hangUp makes all calls end, and lets the last of them free the client.
+func (l *clientLink) hangUp() {
+	if !l.shut() {
+		return
+	}
+	if l.waiter != nil {
+		l.waiter.close()
+	}
+	C.sock_client_disconnect(l.client)
+	l.leave()
 }
 
 // --- Receiving ------------------------------------------------------------------------------------
@@ -145,8 +154,10 @@ func (l *clientLink) close() {
 // [Client.Receive].
 func (c *Client) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 	return func(yield func(*Message, error) bool) {
+		breaker := breaker{ctx: ctx, waiter: c.link.waiter}
+		defer breaker.disarm()
 		for {
-			message, err := c.Receive(ctx)
+			message, err := c.receive(ctx, &breaker)
 			if !yield(message, err) || err != nil {
 				return
 			}
@@ -165,6 +176,12 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[*Message, error] {
 //   - [ErrMessage]: the server sent what is no message; [ErrIO]: connecting again fails. The next
 //     call goes on.
 func (c *Client) Receive(ctx context.Context) (*Message, error) {
+	breaker := breaker{ctx: ctx, waiter: c.link.waiter}
+	defer breaker.disarm()
+	return c.receive(ctx, &breaker)
+}
+
+func (c *Client) receive(ctx context.Context, breaker *breaker) (*Message, error) {
 	defer runtime.KeepAlive(c)
 	if ctx.Err() != nil {
 		return nil, contextError(ctx, "Waiting for a message")
@@ -176,7 +193,7 @@ func (c *Client) Receive(ctx context.Context) (*Message, error) {
 	}
 	defer func() { <-c.receiving }()
 	if len(c.inbox) == 0 && c.failure == nil {
-		err := c.link.waiter.wait(ctx, c.fill)
+		err := c.link.waiter.wait(breaker, c.look)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, contextError(ctx, "Waiting for a message")
 		}
@@ -204,15 +221,18 @@ func (c *Client) fill(woken bool) bool {
 		return true
 	}
 	defer c.link.leave()
+	quick <- struct{}{}
+	defer func() { <-quick }()
 	if woken {
 		// One that had to wait will have to again, most of the time: looking for a second message
 		// would cost a system call.
 		c.letters = c.letters[:1]
 	}
 	letters := c.letters
-	result := C.client_receive(c.link.client, c.link.waiter.fd, asInt(woken), &letters[0],
-		C.int(len(letters)))
+	result := C.client_receive(c.link.client, c.link.waiter.fd, asInt(woken || c.failed),
+		&letters[0], C.int(len(letters)))
 	c.failure = check(result.how)
+	c.failed = c.failure != nil
 	count := int(result.count)
 	if count == 0 {
 		return c.failure != nil

@@ -145,14 +145,15 @@ typedef struct {
 /*
  * Takes up to `limit` messages that are there. What the descriptor says is looked at first, so
  * that `count` 0 means that it was not readable: one that is still readable without a message, as
- * in the middle of a large one, would never wake an edge-triggered poller again. `woken` says that
- * it is known to be readable.
+ * in the middle of a large one, would never wake an edge-triggered poller again. `try` says not to
+ * look first: because it is known to be readable, or because an end that was told once does not
+ * make it so.
  */
-static inline received client_receive(sock_client *client, int fd, int woken, letter *letters,
+static inline received client_receive(sock_client *client, int fd, int try, letter *letters,
                                       int limit) {
     received result = {0, {DOTSOCK_OK, 0, NULL}};
-    while (result.count == 0 && (woken || is_readable(fd))) {
-        woken = 0;
+    while (result.count == 0 && (try || is_readable(fd))) {
+        try = 0;
         while (result.count < limit) {
             sock_message *message;
             int status = sock_client_recv(client, 0, &message);
@@ -226,11 +227,11 @@ typedef struct {
 } happening;
 
 /* As client_receive(). */
-static inline received server_take(sock_server *server, int fd, int woken, happening *happenings,
+static inline received server_take(sock_server *server, int fd, int try, happening *happenings,
                                    int limit) {
     received result = {0, {DOTSOCK_OK, 0, NULL}};
-    while (result.count == 0 && (woken || is_readable(fd))) {
-        woken = 0;
+    while (result.count == 0 && (try || is_readable(fd))) {
+        try = 0;
         while (result.count < limit) {
             sock_event *event;
             int status = sock_server_next(server, 0, &event);

@@ -46,6 +46,7 @@ func Listen(ctx context.Context, event string, options ...Option) (*Server, erro
 	if err != nil {
 		return nil, err
 	}
+	defer takeTurn()()
 	config, err := configure(options)
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func Listen(ctx context.Context, event string, options ...Option) (*Server, erro
 		err = contextError(ctx, "Listening")
 	}
 	if err != nil {
-		link.close()
+		link.hangUp()
 		return nil, err
 	}
 	go link.drive()
@@ -92,17 +93,23 @@ func (s *Server) Close() error {
 }
 
 func (l *serverLink) close() {
-	if l.shut() {
-		close(l.events.closed)
-		if l.waiter != nil {
-			l.waiter.close()
-		}
-		release := aFew()
-		C.sock_server_stop(l.server)
-		release()
-		l.leave()
-	}
+	release := takeTurn()
+	l.hangUp()
+	release()
 	<-l.freed
+}
+
+// hangUp makes all calls end, and lets the last of them free the server.
+func (l *serverLink) hangUp() {
+	if !l.shut() {
+		return
+	}
+	close(l.events.closed)
+	if l.waiter != nil {
+		l.waiter.close()
+	}
+	C.sock_server_stop(l.server)
+	l.leave()
 }
 
 // --- Events ---------------------------------------------------------------------------------------
@@ -150,16 +157,20 @@ func (s *Server) Events(ctx context.Context) iter.Seq2[Event, error] {
 
 // drive runs until the server is closed.
 func (l *serverLink) drive() {
+	var taken []eventEntry
+	look := func(woken bool) bool {
+		if !l.enter() {
+			return true
+		}
+		defer l.leave()
+		quick <- struct{}{}
+		defer func() { <-quick }()
+		taken = l.take(woken)
+		return len(taken) > 0
+	}
+	never := &breaker{ctx: context.Background()}
 	for {
-		var taken []eventEntry
-		err := l.waiter.wait(context.Background(), func(woken bool) bool {
-			if !l.enter() {
-				return true
-			}
-			defer l.leave()
-			taken = l.take(woken)
-			return len(taken) > 0
-		})
+		err := l.waiter.wait(never, look)
 		if err != nil || l.isShut() {
 			return
 		}
