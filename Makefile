@@ -40,11 +40,14 @@ build: $(LIBRARIES)
 
 # Only if something has changed: so that an install as root, after a build as a user, just copies.
 $(LIBRARIES) &: $(SOURCES)
+	@command -v $(CARGO) > /dev/null || \
+	    { echo 'cargo is not in the PATH: build first (make build), or set CARGO' >&2; exit 1; }
 	$(CARGO) build --release --locked --lib
 	@touch $(LIBRARIES)
 
-demo: stage
-	tests/tools.sh cc pkg-config
+demo:
+	@tests/tools.sh cc pkg-config
+	@$(MAKE) --no-print-directory stage
 	examples-c/demo.sh $(STAGE)
 
 test: tools all-checks
@@ -52,10 +55,11 @@ test: tools all-checks
 	$(MAKE) --no-print-directory stage
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
+	tests/c/run.sh $(STAGE) --valgrind
 
 .PHONY: tools stage
 tools:
-	tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit rustfmt clippy
+	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit rustfmt clippy
 
 # Installs to where the tests and the demo look for it.
 stage: $(LIBRARIES)
@@ -114,7 +118,7 @@ install: $(LIBRARIES)
 
 uninstall:
 	rm -f $(foreach file,$(INSTALLED),'$(DESTDIR)$(file)')
-	-rmdir '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)'
+	@rmdir '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)' 2> /dev/null || true
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
 
 # --- Developing ----------------------------------------------------------------------------------

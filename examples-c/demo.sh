@@ -67,8 +67,7 @@ done
 seen '[client one] data {"text":"a word for you alone"}'
 
 echo "[demo]   kills the server" >&3
-kill -KILL "$server"
-wait "$server" 2>/dev/null || true
+{ kill -KILL "$server" && wait "$server"; } 2> /dev/null || true # without bash's own word about it
 for name in one two; do
     seen "[client $name] the server is gone; connecting again"
 done

@@ -10,9 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct visitors {
-    int came, left, messages;
-};
+struct visitors { int came, left, messages; };
 
 static void check(int status)
 {
@@ -44,6 +42,14 @@ static void on_disconnected(void *ctx, sock_server *server, const char *client_i
     ((struct visitors *)ctx)->left++;
 }
 
+static void print_next(sock_client *client)
+{
+    sock_message *message;
+    check(sock_client_recv(client, 5000, &message));
+    printf("client got %s\n", sock_message_data_json(message));
+    sock_message_free(message);
+}
+
 int main(void)
 {
     struct visitors *visitors = calloc(1, sizeof *visitors);
@@ -52,26 +58,21 @@ int main(void)
     if (!visitors || !server || !client)
         check(sock_last_status());
 
-    /* Hooks are set before the server starts. The last argument may be a function that releases
-     * `ctx` once no hook needs it any more; `main` needs it longer, so it frees it itself. */
+    /* Set before the server starts. The last argument may be a function that releases `ctx` once no
+     * hook needs it any more; `main` needs it longer and frees it itself. */
     check(sock_server_on_client_connected(server, on_connected, visitors, NULL));
     check(sock_server_on_message_received(server, on_message, visitors, NULL));
     check(sock_server_on_client_disconnected(server, on_disconnected, visitors, NULL));
     check(sock_server_start(server));
 
     check(sock_client_connect(client));
+    print_next(client); /* the welcome */
     check(sock_client_send_json(client, DOTSOCK_DATA, "{\"text\": \"hello\"}"));
-    for (int i = 0; i < 2; i++) { /* the welcome and the echo */
-        sock_message *message;
-        check(sock_client_recv(client, 5000, &message));
-        printf("client got %s\n", sock_message_data_json(message));
-        sock_message_free(message);
-    }
+    print_next(client); /* the echo */
     check(sock_server_stop(server)); /* every client's disconnected hook has run when it returns */
     printf("%d came, %d left, %d message(s)\n", visitors->came, visitors->left, visitors->messages);
 
     sock_client_free(client);
     sock_server_free(server);
     free(visitors);
-    return 0;
 }

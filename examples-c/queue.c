@@ -59,8 +59,6 @@ int main(void)
         printf("got %" PRId64 ": %s\n", n, text);
         sock_message_free(message); /* `text` was borrowed from it: not to be used from here on */
     }
-    printf("%zu queued\n", sock_server_queue_size(server));
-
     sock_client_free(client);
     sock_server_free(server);
     return 0;

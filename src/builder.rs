@@ -66,10 +66,7 @@ impl ServerBuilder {
     }
 
     /// As [`Server::on_client_connected`].
-    pub fn on_client_connected(
-        self,
-        hook: impl Fn(&Server, &str) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on_client_connected(self, hook: impl Fn(&Server, &str) + Send + Sync + 'static) -> Self {
         self.prepare(|server| server.on_client_connected(hook))
     }
 

@@ -11,6 +11,8 @@ type Action = Box<dyn FnOnce()>;
 
 thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
+    /// Whether there are actions: what every call asks, and must cost little.
+    static WAITING: Cell<bool> = const { Cell::new(false) };
     static ACTIONS: RefCell<Vec<Action>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -42,6 +44,7 @@ pub(crate) fn while_logging(log: impl FnOnce()) {
 pub(crate) fn push(action: impl FnOnce() + 'static) {
     let mut action = Some(Box::new(action) as Action);
     let _ = ACTIONS.try_with(|actions| actions.borrow_mut().extend(action.take()));
+    let _ = WAITING.try_with(|waiting| waiting.set(true));
     if let Some(action) = action {
         action();
     }
@@ -49,7 +52,7 @@ pub(crate) fn push(action: impl FnOnce() + 'static) {
 
 /// Carries out what log functions asked for on this thread. Call it without a lock.
 pub(crate) fn run() {
-    if in_logger() {
+    if !WAITING.try_with(Cell::get).unwrap_or(false) || in_logger() {
         return;
     }
     // An action may log, and so ask for more.
@@ -62,7 +65,11 @@ fn next() -> Option<Action> {
     ACTIONS
         .try_with(|actions| {
             let mut actions = actions.borrow_mut();
-            if actions.is_empty() { None } else { Some(actions.remove(0)) }
+            if actions.is_empty() {
+                let _ = WAITING.try_with(|waiting| waiting.set(false));
+                return None;
+            }
+            Some(actions.remove(0))
         })
         .ok()
         .flatten()

@@ -70,7 +70,11 @@ impl Error {
     }
 
     /// An error of the operating system; its own words are appended to `text`.
-    pub(crate) fn os(status: Status, text: impl std::fmt::Display, error: &std::io::Error) -> Error {
+    pub(crate) fn os(
+        status: Status,
+        text: impl std::fmt::Display,
+        error: &std::io::Error,
+    ) -> Error {
         let os_error = error.raw_os_error().unwrap_or(0);
         Error { status, text: format!("{text}: {error}").into(), os_error }
     }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 use parking_lot::Mutex;
 
-use crate::sys::wall_clock;
+use crate::sys::WallClock;
 use crate::{Error, Options, Result};
 
 const DAY: i64 = 86_400;
@@ -116,11 +116,10 @@ impl Stamper {
     }
 
     pub fn now(&mut self) -> Stamp {
-        let (second, nanosecond) = wall_clock();
-        self.stamp(second, nanosecond)
+        self.stamp(WallClock::now())
     }
 
-    fn stamp(&mut self, second: i64, nanosecond: u32) -> Stamp {
+    pub fn stamp(&mut self, WallClock { second, nanosecond }: WallClock) -> Stamp {
         if second != self.second {
             self.iso = Iso::new(second, offset_at(self.zone, second));
             self.second = second;
@@ -135,7 +134,12 @@ impl Stamper {
 /// Now, for what belongs to no handle: in the configured time zone.
 pub(crate) fn configured_now() -> Stamp {
     static STAMPER: OnceLock<Mutex<Stamper>> = OnceLock::new();
-    STAMPER.get_or_init(|| Mutex::new(Stamper::new(configured_zone()))).lock().now()
+    let stamper = STAMPER.get_or_init(|| Mutex::new(Stamper::new(configured_zone())));
+    match stamper.try_lock() {
+        Some(mut stamper) => stamper.now(),
+        // Another thread has it; in a forked child that thread may not exist any more.
+        None => Stamper::new(configured_zone()).now(),
+    }
 }
 
 /// The configured time zone as it was at the first call, UTC when the configuration is bad.
@@ -200,7 +204,7 @@ pub(crate) fn utc_text(second: i64, nanosecond: u32) -> String {
 
 /// Unix time in milliseconds, by the system's clock.
 pub fn timestamp_ms() -> i64 {
-    let (second, nanosecond) = wall_clock();
+    let WallClock { second, nanosecond } = WallClock::now();
     second * 1000 + i64::from(nanosecond / 1_000_000)
 }
 
@@ -232,6 +236,10 @@ pub fn timestamp_iso_at(timezone: Option<&str>, timestamp_ms: i64) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn moment(second: i64, nanosecond: u32) -> WallClock {
+        WallClock { second, nanosecond }
+    }
     use crate::Status;
 
     fn at(zone: &str, ms: i64) -> String {
@@ -250,7 +258,7 @@ mod tests {
     #[test]
     fn instants_before_1970_count_backwards() {
         assert_eq!(at("UTC", -1), "1969-12-31T23:59:59.999000+00:00");
-        let stamp = Stamper::new(Tz::UTC).stamp(-1, 999_999_999);
+        let stamp = Stamper::new(Tz::UTC).stamp(moment(-1, 999_999_999));
         assert_eq!(stamp.ms, -1);
         assert_eq!(stamp.iso.as_str(), "1969-12-31T23:59:59.999999+00:00");
     }
@@ -284,7 +292,7 @@ mod tests {
     fn both_parts_of_a_stamp_are_one_moment() {
         let mut stamper = Stamper::new(Tz::Europe__Berlin);
         for (second, nanosecond) in [(1_790_000_000, 123_456_789), (1_790_000_001, 0), (5, 1_999)] {
-            let stamp = stamper.stamp(second, nanosecond);
+            let stamp = stamper.stamp(moment(second, nanosecond));
             assert_eq!(stamp.ms, second * 1000 + i64::from(nanosecond / 1_000_000));
             let parsed = DateTime::parse_from_rfc3339(stamp.iso.as_str()).unwrap();
             assert_eq!(
@@ -297,8 +305,8 @@ mod tests {
     #[test]
     fn the_kept_second_follows_a_change_of_the_offset() {
         let mut stamper = Stamper::new(Tz::Europe__Berlin);
-        let before = stamper.stamp(1_792_889_999, 0);
-        let after = stamper.stamp(1_792_890_000, 0);
+        let before = stamper.stamp(moment(1_792_889_999, 0));
+        let after = stamper.stamp(moment(1_792_890_000, 0));
         assert_eq!(before.iso.as_str(), "2026-10-25T02:59:59.000000+02:00");
         assert_eq!(after.iso.as_str(), "2026-10-25T02:00:00.000000+01:00");
     }

@@ -576,6 +576,35 @@ fn a_refusal_without_auto_reconnect_leaves_the_client_closed() {
 }
 
 #[test]
+fn connecting_anew_forgets_the_ends_that_are_none_any_more() {
+    let place = Place::new();
+    let (client, mut server, listener) = place.connected(&[("report_loss", "true")]);
+    client.disconnect().unwrap();
+    client.connect().unwrap();
+    drop(accept(&listener));
+    assert_eq!(failure(&client, SOON), Status::Closed, "the loss alone");
+    thread::scope(|scope| {
+        let receiver = scope.spawn(|| recv(&client));
+        server = accept(&listener);
+        server.write_all(&data(1)).unwrap();
+        assert_eq!(receiver.join().unwrap(), 1);
+    });
+    drop(server);
+    wait_until("the loss", || !client.is_connected());
+    // Refused, noticed by a look at the buffer, and connected anew before anybody was told.
+    client.connect().unwrap();
+    let refusal = error(json!({"code": "max_connections"}));
+    accept(&listener).write_all(&refusal).unwrap();
+    wait_until("the refusal", || !client.is_connected() || client.buffer_size() > 0);
+    client.buffer_size();
+    client.connect().unwrap();
+    let mut server = accept(&listener);
+    server.write_all(&data(2)).unwrap();
+    assert_eq!(failure(&client, SOON), Status::Closed, "the loss");
+    assert_eq!(recv(&client), 2);
+}
+
+#[test]
 fn open_connects_without_being_waited_for() {
     let place = Place::new();
     let client = place.client(&[]);
@@ -1035,7 +1064,9 @@ fn a_cancel_that_is_pending_ends_a_send_that_comes_to_wait_and_stays() {
 fn cancel_ends_a_recv_that_waits_for_a_server() {
     let place = Place::new();
     let client = place.client(&[]);
-    client.open().unwrap();
+    client.cancel().unwrap();
+    assert_eq!(client.connect().unwrap_err().status(), Status::Cancelled);
+    assert!(client.fd().is_some(), "it was told to connect");
     thread::scope(|scope| {
         let receiver = scope.spawn(|| failure(&client, None));
         thread::sleep(A_WHILE);

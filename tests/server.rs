@@ -81,10 +81,7 @@ fn hooks_tell_who_came_spoke_and_went() {
         .on_client_disconnected(move |_, id| disconnected.send(format!("-{id}")).unwrap())
         .unwrap();
     server.start().unwrap();
-    assert_eq!(
-        server.on_client_connected(|_, _| {}).unwrap_err().status(),
-        Status::State
-    );
+    assert_eq!(server.on_client_connected(|_, _| {}).unwrap_err().status(), Status::State);
     let mut peer = setup.peer();
     assert_eq!(hears.recv_timeout(PATIENCE).unwrap(), "+client-1");
     peer.say(&json!({"hello": 1}));

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::{Error, Message, Result, Status};
+use crate::{Error, Message, Result};
 
 /// How many ends are kept for a program that takes none.
 const MAX_ENDS: usize = 1000;
@@ -11,8 +11,26 @@ const MAX_ENDS: usize = 1000;
 #[derive(Debug)]
 pub(super) enum Arrived {
     Message(Message),
-    /// A connection ended, or there is none to be had.
-    End(Error),
+    End(End),
+}
+
+/// The end of a connection, or of hope for one.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Stands between the messages of two connections, whatever comes after it.
+    Between(Error),
+    /// A refusal, or a failure to connect: for whoever comes first, a sender too.
+    Failure(Error),
+    /// Nothing follows, unless the program connects anew.
+    Last(Error),
+}
+
+impl End {
+    pub fn into_error(self) -> Error {
+        match self {
+            End::Between(error) | End::Failure(error) | End::Last(error) => error,
+        }
+    }
 }
 
 /// A queue of what has arrived, in order.
@@ -51,7 +69,7 @@ impl Inbox {
         self.queue.push_back(Arrived::Message(message));
     }
 
-    pub fn push_end(&mut self, end: Error) {
+    pub fn push_end(&mut self, end: End) {
         if self.ends < MAX_ENDS {
             self.ends += 1;
             self.queue.push_back(Arrived::End(end));
@@ -67,22 +85,19 @@ impl Inbox {
         Some(arrived)
     }
 
-    /// Takes the first refusal or failure to connect: the ends that concern a sender too.
+    /// Takes the first failure.
     pub fn take_failure(&mut self) -> Option<Error> {
         if self.ends == 0 {
             return None;
         }
-        let is_failure = |arrived: &Arrived| match arrived {
-            Arrived::Message(_) => false,
-            Arrived::End(end) => !matches!(end.status(), Status::Closed | Status::Message),
-        };
+        let is_failure = |arrived: &Arrived| matches!(arrived, Arrived::End(End::Failure(_)));
         let index = self.queue.iter().position(is_failure)?;
-        match self.queue.remove(index) {
-            Some(Arrived::End(end)) => {
+        match self.queue.remove(index)? {
+            Arrived::End(end) => {
                 self.ends -= 1;
-                Some(end)
+                Some(end.into_error())
             }
-            _ => None,
+            Arrived::Message(_) => None,
         }
     }
 
@@ -92,12 +107,10 @@ impl Inbox {
         self.bytes = 0;
     }
 
-    /// Forgets the ends for which `keep` says no.
-    pub fn retain_ends(&mut self, mut keep: impl FnMut(Status) -> bool) {
-        self.queue.retain(|arrived| match arrived {
-            Arrived::Message(_) => true,
-            Arrived::End(end) => keep(end.status()),
-        });
+    /// Forgets the ends that are none any more once the program connects anew.
+    pub fn forget_obsolete_ends(&mut self) {
+        self.queue
+            .retain(|arrived| !matches!(arrived, Arrived::End(End::Failure(_) | End::Last(_))));
         self.ends = self.queue.iter().filter(|arrived| matches!(arrived, Arrived::End(_))).count();
     }
 }

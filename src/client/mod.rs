@@ -1,20 +1,24 @@
 //! Clients.
 //!
 //! A client has no thread of its own: messages are read and written on the threads that call.
-//! One lock guards a small state machine (`state.rs`, with its two directions in `receiving.rs` and
-//! `sending.rs`) that never waits. The calls below drive it: they make progress, and where there is
-//! none to be made they sleep without the lock (`waiting.rs`) until the socket, another thread
-//! (`waking.rs`) or the clock has something for them.
+//! One lock guards a small state machine that never waits: `state.rs`, with `connecting.rs` and its
+//! two directions, `receiving.rs` and `sending.rs`. The calls below and in `driving.rs` make
+//! progress with it, and where there is none to be made they sleep without the lock (`waiting.rs`)
+//! until the socket, another thread (`waking.rs`) or the clock has something for them.
 
 mod attempt;
 mod closing;
+mod connecting;
 mod connection;
+mod driving;
 mod inbox;
 mod outbox;
 mod receiving;
 mod reconnect;
 mod sending;
+mod spare;
 mod state;
+mod stats;
 mod waiting;
 mod waking;
 mod watch;
@@ -31,69 +35,26 @@ use crate::message::{self, MAX_DEPTH};
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic, Process, Readiness};
 use crate::transport::{Peer, Transport};
-use crate::wire::envelope::{self, LONGEST_BODY};
-use crate::wire::frame::HEADER;
-use crate::wire::json;
+use crate::wire::{envelope, json};
 use crate::{
     ClientBuilder, Error, Message, MessageType, Options, Payload, Result, Status,
     validate_event_name,
 };
 
-use inbox::Arrived;
+use driving::{cancelled, forked, interrupted, nothing_in_time, taken};
 use outbox::Outgoing;
 use state::{Link, State};
 use waiting::{Guard, Purpose};
 use waking::Wake;
 use watch::Watch;
 
+pub use stats::ClientStats;
+
 /// The target of log records.
 const LOG: &str = "dotsock::client";
 
 /// From this size on a payload is sent from where it is, instead of being copied behind its head.
 const LARGE_PAYLOAD: usize = 16 * 1024;
-
-/// Counters of a client, since it was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ClientStats {
-    /// Messages of which the first byte has left.
-    pub messages_sent: u64,
-    /// Well-formed messages that arrived, whether they were taken or not.
-    pub messages_received: u64,
-    /// What the kernel took, lengths included.
-    pub bytes_sent: u64,
-    /// What was read from the sockets, lengths included.
-    pub bytes_received: u64,
-    /// Messages that were dropped because they were malformed, too large, cut off or too late.
-    pub malformed: u64,
-    /// Connections that were made again after a loss, without being told so.
-    pub reconnects: u64,
-}
-
-impl ClientStats {
-    /// The names of all counters, as the C API calls them.
-    pub const NAMES: [&'static str; 6] = [
-        "messages_sent",
-        "messages_received",
-        "bytes_sent",
-        "bytes_received",
-        "malformed",
-        "reconnects",
-    ];
-
-    /// The counter of this name, as the C API calls it.
-    pub fn get(&self, name: &str) -> Option<u64> {
-        let values = [
-            self.messages_sent,
-            self.messages_received,
-            self.bytes_sent,
-            self.bytes_received,
-            self.malformed,
-            self.reconnects,
-        ];
-        Self::NAMES.iter().position(|known| *known == name).map(|index| values[index])
-    }
-}
 
 /// A client of an event: receives what its server says, and may send to it.
 ///
@@ -165,6 +126,7 @@ impl Client {
             ));
         }
         state.target.check()?;
+        self.wake.event()?;
         state.ever_told = true;
         if let Link::Down = state.link {
             state.tell_to_connect();
@@ -183,10 +145,14 @@ impl Client {
     /// its first message: `recv` or `send` then fails.
     pub fn connect(&self) -> Result<()> {
         let mut state = self.lock()?;
+        state.ever_told = true;
         if state.sleepers.take_cancel(&self.wake) {
+            // As good as an attempt that failed, unless there is a name to look up for the next.
+            if !state.target.needs_lookup() {
+                state.tell_to_connect();
+            }
             return Err(cancelled());
         }
-        state.ever_told = true;
         state.notice_departure()?;
         if let Link::Up(_) = state.link {
             state.told = true;
@@ -201,6 +167,8 @@ impl Client {
             state.target = target;
         }
         state.tell_to_connect();
+        // Made here, so that a connected client can wait even when descriptors have run out since.
+        self.wake.event()?;
         let mut number = None;
         let result = self.drive_attempt(&mut state, &mut number);
         if result.is_err()
@@ -209,42 +177,6 @@ impl Client {
             state.give_up_attempt(number);
         }
         result
-    }
-
-    fn drive_attempt(&self, state: &mut Guard, number: &mut Option<u64>) -> Result<()> {
-        let deadline = Monotonic::now().after(self.settings.default_timeout);
-        let disconnects = state.disconnects;
-        loop {
-            if state.disconnects != disconnects {
-                return Err(state.closed());
-            }
-            if let Some(error) = number.and_then(|number| state.failure_since(number)) {
-                return Err(error);
-            }
-            if let Link::Up(_) = state.link {
-                return Ok(());
-            }
-            let attempt = *number.insert(state.ask_for_attempt());
-            state.go_on_connecting();
-            if let Link::Up(_) = state.link {
-                return Ok(());
-            }
-            if let Some(error) = state.failure_since(attempt) {
-                return Err(error);
-            }
-            if Monotonic::now() >= deadline {
-                return Err(self.nobody_answers());
-            }
-            let woken = state.wait(Purpose::Connection, Some(deadline))?;
-            if state.sleepers.take_cancel(&self.wake) {
-                return Err(cancelled());
-            }
-            match woken {
-                Readiness::Interrupted => return Err(interrupted()),
-                Readiness::Ready => state.sleepers.settle(&self.wake),
-                Readiness::TimedOut => {}
-            }
-        }
     }
 
     /// Disconnects; harmless when not connected. What was sent is delivered first, for at most
@@ -262,7 +194,7 @@ impl Client {
     }
 
     /// Whether there is a connection. Looks at the socket without blocking, so that a server that
-    /// has gone is noticed.
+    /// has gone is noticed, also while messages from it are still to be received.
     pub fn is_connected(&self) -> bool {
         use std::os::fd::AsFd;
         self.with_connection(|connection| !sys::peer_has_left(connection.socket.as_fd()))
@@ -311,15 +243,15 @@ impl Client {
             if polls {
                 return Err(nothing_in_time());
             }
-            if has_progress {
-                woken = Readiness::TimedOut;
-                continue;
-            }
             if let Some(timeout) = timeout {
                 let now = Monotonic::now();
                 if now >= *deadline.get_or_insert(now.after(timeout)) {
                     return Err(nothing_in_time());
                 }
+            }
+            if has_progress {
+                woken = Readiness::TimedOut;
+                continue;
             }
             if woken == Readiness::Ready {
                 state.sleepers.settle(&self.wake);
@@ -399,44 +331,6 @@ impl Client {
         self.send_msgpack(message_type, &message::serialize(data)?)
     }
 
-    /// Wraps a payload that was checked into a frame, and sends it.
-    fn send_checked(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
-        let mut state = self.lock()?;
-        let template = &state.templates[message_type as usize];
-        self.check_size(template.head_len() + data.len())?;
-        let is_large = data.len() >= LARGE_PAYLOAD;
-        let size = template.head_len() + if is_large { 0 } else { data.len() };
-        let mut head = std::mem::take(&mut state.scratch);
-        head.clear();
-        head.try_reserve(size).map_err(|_| Error::no_memory(size))?;
-        let stamp = state.stamper.now();
-        state.templates[message_type as usize].write_head(&stamp, data.len(), &mut head);
-        let payload = if is_large {
-            data
-        } else {
-            head.extend_from_slice(data);
-            &[]
-        };
-        let result = self.transmit(&mut state, Some(&Outgoing { head: &head, payload }));
-        state.scratch = head;
-        result
-    }
-
-    fn check_size(&self, frame: usize) -> Result<()> {
-        let body = frame - HEADER;
-        let limit = self.settings.max_message_size.min(LONGEST_BODY);
-        if body <= limit {
-            return Ok(());
-        }
-        Err(Error::new(
-            Status::Message,
-            format!(
-                "A message of {body} bytes is larger than max_message_size ({limit}): send less at \
-                 once, or raise that option on both sides"
-            ),
-        ))
-    }
-
     /// From now on sends collect, up to 64 KiB, and are written together: for bursts. A cork
     /// belongs to the client, not to a thread, and does not nest; [`uncork`](Client::uncork) and
     /// `disconnect` lift it, `recv` writes what has collected and leaves it on.
@@ -455,56 +349,6 @@ impl Client {
             return Ok(());
         }
         self.transmit(&mut state, None)
-    }
-
-    /// Sends a frame, or (`None`) what is in the outbox, waiting where that is needed.
-    fn transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
-        if state.offer(frame, None)? {
-            return Ok(());
-        }
-        if state.sleepers.is_cancel_pending(&self.wake) {
-            return Err(cancelled());
-        }
-        let turn = state.line.join();
-        let result = self.wait_and_transmit(state, frame, turn);
-        state.line.leave(turn);
-        // The next in line may go on.
-        state.changed |= !state.line.is_empty();
-        result
-    }
-
-    fn wait_and_transmit(
-        &self,
-        state: &mut Guard,
-        frame: Option<&Outgoing>,
-        turn: u64,
-    ) -> Result<()> {
-        let deadline = Monotonic::now().after(state.send_timeout());
-        let (cancels, disconnects) = (self.wake.cancels(), state.disconnects);
-        while Monotonic::now() < deadline {
-            let woken = state.wait(Purpose::Room(turn), Some(deadline))?;
-            if self.wake.cancels() != cancels {
-                return Err(cancelled());
-            }
-            if state.disconnects != disconnects {
-                return Err(state.closed());
-            }
-            if woken == Readiness::Interrupted {
-                return Err(interrupted());
-            }
-            // The server may have to send before it can read.
-            let has_read = state.read_ahead()?;
-            if state.offer(frame, Some(turn))? {
-                return Ok(());
-            }
-            if woken == Readiness::Ready && !has_read {
-                state.sleepers.settle(&self.wake);
-            }
-        }
-        Err(match state.link {
-            Link::Up(_) => self.no_room(state.send_timeout()),
-            _ => self.nobody_answers(),
-        })
     }
 
     /// One descriptor for an event loop, the same from the first `connect` or `open` until the
@@ -615,25 +459,6 @@ impl Client {
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
     }
-
-    fn nobody_answers(&self) -> Error {
-        let name = &self.event_name;
-        Error::new(
-            Status::Timeout,
-            format!("No server of event '{name}' was there in time: is it running?"),
-        )
-    }
-
-    fn no_room(&self, timeout: Duration) -> Error {
-        let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
-        Error::new(
-            Status::Timeout,
-            format!(
-                "The server of event '{name}' took nothing for {seconds} s: send again later, or \
-                 allow more with send_timeout"
-            ),
-        )
-    }
 }
 
 impl Drop for Client {
@@ -648,30 +473,4 @@ impl Drop for Client {
             std::mem::forget(self.state.clone());
         }
     }
-}
-
-fn taken(arrived: Arrived) -> Result<Message> {
-    match arrived {
-        Arrived::Message(message) => Ok(message),
-        Arrived::End(end) => Err(end),
-    }
-}
-
-fn nothing_in_time() -> Error {
-    Error::new(Status::Timeout, "No message arrived in time")
-}
-
-fn cancelled() -> Error {
-    Error::new(Status::Cancelled, "The wait was ended by cancel: call again to go on")
-}
-
-fn interrupted() -> Error {
-    Error::new(Status::Interrupted, "A signal handler ran during the wait: call again to go on")
-}
-
-fn forked() -> Error {
-    Error::new(
-        Status::Forked,
-        "This client was made before the process forked: make a new one in the child",
-    )
 }

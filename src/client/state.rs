@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::attempt::{Attempt, Progress};
+use super::attempt::Attempt;
 use super::connection::{Connection, Read};
-use super::inbox::Inbox;
+use super::inbox::{End, Inbox};
 use super::outbox::Outbox;
 use super::reconnect::Backoff;
 use super::sending::Line;
@@ -21,7 +21,7 @@ use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{self, Interest, Monotonic};
 use crate::timestamp::Stamper;
-use crate::transport::{self, Connected, Target, Transport};
+use crate::transport::{Target, Transport};
 use crate::wire::envelope::Template;
 use crate::{Error, MessageType, Result, Status};
 
@@ -63,10 +63,10 @@ pub(super) struct State {
     pub closed: Error,
     /// The last attempt that failed, for the `connect` that drove it.
     pub failed: Option<(u64, Error)>,
-    attempts: u64,
+    pub attempts: u64,
     /// Since the connection was lost, a failure to connect again was returned.
-    failure_reported: bool,
-    was_connected: bool,
+    pub failure_reported: bool,
+    pub was_connected: bool,
     pub stats: ClientStats,
     pub stamper: Stamper,
     /// By message type.
@@ -143,139 +143,6 @@ impl State {
         }
     }
 
-    /// Begins the one attempt of `connect` and returns its number; one that is in progress serves
-    /// as well.
-    pub fn ask_for_attempt(&mut self) -> u64 {
-        if let Link::Connecting(attempt) = &mut self.link {
-            attempt.asked_for = true;
-            return attempt.number;
-        }
-        self.begin_attempt(true, Monotonic::now());
-        self.attempts
-    }
-
-    /// Begins anew, because the program says so: at once, and with all attempts.
-    pub fn tell_to_connect(&mut self) {
-        self.told = true;
-        self.failure_reported = false;
-        self.backoff.restart(Monotonic::now());
-        self.changed = true;
-    }
-
-    /// How the attempt of this number, or a later one, has failed.
-    pub fn failure_since(&self, number: u64) -> Option<Error> {
-        self.failed.as_ref().filter(|(failed, _)| *failed >= number).map(|(_, error)| error.clone())
-    }
-
-    /// Ends the attempt of this number, if it is still in progress.
-    pub fn give_up_attempt(&mut self, number: u64) {
-        if matches!(&self.link, Link::Connecting(attempt) if attempt.number == number) {
-            self.take_down();
-        }
-    }
-
-    fn begin_attempt(&mut self, asked_for: bool, now: Monotonic) {
-        self.attempts += 1;
-        let timeout = self.settings.default_timeout;
-        self.link = Link::Connecting(Attempt::new(self.attempts, asked_for, timeout, now));
-        self.changed = true;
-    }
-
-    /// Connects as far as that is possible without waiting; does nothing when connected.
-    pub fn go_on_connecting(&mut self) {
-        if let Link::Up(_) = self.link {
-            return;
-        }
-        if let Link::Down = self.link {
-            if !self.reconnects() {
-                return;
-            }
-            let now = Monotonic::now();
-            if self.backoff.due().is_none_or(|due| now < due) {
-                return;
-            }
-            self.backoff.begun();
-            self.begin_attempt(false, now);
-        }
-        // The attempt may close its socket and go on with another one.
-        self.unwatch();
-        let Link::Connecting(attempt) = &mut self.link else {
-            return;
-        };
-        match attempt.advance(&self.target, Monotonic::now()) {
-            Progress::Waiting => {}
-            Progress::Failed(error) => self.attempt_failed(error, false),
-            Progress::Connected(connected) => {
-                match transport::check_server(&connected.peer, &self.settings) {
-                    Ok(()) => self.take_up(connected),
-                    Err(error) => self.attempt_failed(error, true),
-                }
-            }
-        }
-    }
-
-    fn take_up(&mut self, connected: Connected) {
-        let Link::Connecting(attempt) = &self.link else {
-            return;
-        };
-        if attempt.asked_for {
-            // The program knows of the end of the last connection, or learns now that it is over.
-            let keep_losses = self.settings.auto_reconnect && self.settings.report_loss;
-            self.inbox.retain_ends(|end| {
-                end == Status::Message || (end == Status::Closed && keep_losses)
-            });
-        } else if self.was_connected {
-            self.stats.reconnects += 1;
-        }
-        self.was_connected = true;
-        self.failure_reported = false;
-        self.notes.add(Level::Debug, LOG, || {
-            format!("Connected to event '{}' at {}", self.event_name, connected.address)
-        });
-        let crowded = self.inbox.bytes() >= self.settings.client_queue_size;
-        self.link = Link::Up(Connection::new(connected, crowded));
-        self.changed = true;
-    }
-
-    fn attempt_failed(&mut self, error: Error, is_refusal: bool) {
-        let Link::Connecting(attempt) = self.take_down() else {
-            return;
-        };
-        let (number, asked_for) = (attempt.number, attempt.asked_for);
-        self.failed = Some((number, error.clone()));
-        if asked_for {
-            return;
-        }
-        self.backoff.failed(Monotonic::now());
-        // Nobody there, or nobody who answers, is what waiting for a server looks like.
-        let is_absence = matches!(error.status(), Status::Closed | Status::Timeout);
-        if is_refusal {
-            self.inbox.push_end(error.clone());
-        } else if !is_absence && !self.failure_reported {
-            self.failure_reported = true;
-            self.inbox.push_end(error.clone());
-        } else {
-            self.notes.add(Level::Debug, LOG, || format!("Connecting again failed: {error}"));
-        }
-        self.give_up_if_used_up(&error.to_string());
-    }
-
-    /// After a failure: says so once when it was the last that `reconnect_max_attempts` allows.
-    fn give_up_if_used_up(&mut self, reason: &str) {
-        if self.backoff.due().is_some() {
-            return;
-        }
-        self.closed = Error::new(
-            Status::Closed,
-            format!(
-                "No connection to event '{}' after {} attempts (reconnect_max_attempts): {reason}. \
-                 Connect again to go on",
-                self.event_name, self.settings.reconnect_max_attempts
-            ),
-        );
-        self.inbox.push_end(self.closed.clone());
-    }
-
     /// Ends the connection: whole messages that were read stay receivable, and what follows from
     /// the end is queued behind them.
     pub fn end(&mut self, ending: Ending) {
@@ -305,24 +172,20 @@ impl State {
             format!("The connection to event '{name}' at {address} is over: {reason}")
         });
         self.closed = self.loss(&connection.address, &reason);
-        let report = !automatic || self.settings.report_loss;
+        let refused = matches!(ending, Ending::Refused(_));
         match ending {
-            Ending::Refused(error) => {
-                self.inbox.push_end(error);
-                self.backoff.failed(now);
-            }
-            Ending::Garbage(error) => {
-                self.inbox.push_end(error);
-                self.backoff.lost(now, connection.proven || lived);
-                if report {
-                    self.inbox.push_end(self.closed.clone());
-                }
-            }
-            Ending::Lost(_) => {
-                self.backoff.lost(now, connection.proven || lived);
-                if report {
-                    self.inbox.push_end(self.closed.clone());
-                }
+            Ending::Lost(_) => {}
+            Ending::Refused(error) => self.inbox.push_end(End::Failure(error)),
+            Ending::Garbage(error) => self.inbox.push_end(End::Between(error)),
+        }
+        if refused {
+            self.backoff.failed(now);
+        } else {
+            self.backoff.lost(now, connection.proven || lived);
+            match (automatic, self.settings.report_loss) {
+                (false, _) => self.inbox.push_end(End::Last(self.closed.clone())),
+                (true, true) => self.inbox.push_end(End::Between(self.closed.clone())),
+                (true, false) => {}
             }
         }
         if automatic {
@@ -345,16 +208,20 @@ impl State {
 
     /// Ends the connection after reading what had arrived on it to its end.
     pub fn lose(&mut self, reason: String) -> Result<()> {
+        let mut read = 0;
         loop {
             self.decode_all()?;
             let Link::Up(connection) = &mut self.link else {
                 return Ok(());
             };
-            if connection.crowded {
+            // One that takes nothing any more may still send, and without end.
+            let has_end = read < self.settings.client_queue_size
+                || sys::peer_has_left(connection.socket.as_fd());
+            if connection.crowded || !has_end {
                 break;
             }
             match connection.read(&self.settings, &mut self.stats)? {
-                Read::Bytes(_) => {}
+                Read::Bytes(count) => read += count,
                 Read::Nothing | Read::End(_) => break,
             }
         }
@@ -386,7 +253,7 @@ impl State {
             format!("Disconnected from event '{}': connect to go on", self.event_name),
         );
         if had_hope {
-            self.inbox.push_end(self.closed.clone());
+            self.inbox.push_end(End::Last(self.closed.clone()));
         }
         self.was_connected = false;
         (self.take_down(), std::mem::take(&mut self.outbox))
@@ -408,7 +275,7 @@ impl State {
     }
 
     /// Takes the socket out of the watch, before it can be closed.
-    fn unwatch(&mut self) {
+    pub fn unwatch(&mut self) {
         let Some(watch) = &mut self.watch else { return };
         match &self.link {
             Link::Up(connection) => watch.forget(connection.socket.as_fd()),
@@ -429,7 +296,7 @@ impl State {
         let (due, ready) = (self.due(), self.has_arrived());
         let socket = match &self.link {
             Link::Up(connection) => {
-                let write = self.outbox.has_begun() || !(self.corked || self.outbox.is_empty());
+                let write = self.has_to_write();
                 Some((connection.socket.as_fd(), Interest { read: true, write }))
             }
             Link::Connecting(attempt) => attempt.socket().map(|fd| (fd, Interest::WRITE)),
@@ -438,6 +305,11 @@ impl State {
         if let Some(watch) = &mut self.watch {
             watch.set(Wanted { socket, ready, due });
         }
+    }
+
+    /// Whether bytes wait for room: no cork holds back what has begun.
+    pub fn has_to_write(&self) -> bool {
+        self.outbox.has_begun() || !(self.corked || self.outbox.is_empty())
     }
 
     /// How long a call may wait for room, or for a connection to send on.

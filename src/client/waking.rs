@@ -10,7 +10,7 @@ use crate::{Error, Result, Status};
 /// The part that needs no lock, so that a signal handler may use it.
 #[derive(Debug, Default)]
 pub(super) struct Wake {
-    /// Made when a call has to wait for the first time.
+    /// Made when the client is first told to connect.
     event: OnceCell<EventFd>,
     cancels: AtomicU64,
 }

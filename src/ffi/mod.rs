@@ -1,7 +1,7 @@
 //! The C API: what `include/dotsock.h` declares, a thin layer over the rest of the crate.
 //!
-//! One file per C handle. Every function goes through [`guard`], checks what it was given with
-//! [`arguments`], and leaves the work to the core. The documentation here is written for C
+//! One file per C handle. Every function goes through `guard.rs`, checks what it was given with
+//! `arguments.rs`, and leaves the work to the core. The documentation here is written for C
 //! programmers: the header is generated from it, see `tests/header.rs`.
 //!
 //! The functions are `unsafe`, and all for the same reason: a pointer that is not NULL must point

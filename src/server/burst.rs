@@ -3,10 +3,13 @@
 //! A message that comes alone is written at once, on the sender's thread: that is the floor of
 //! latency. Messages that come faster than single writes serve are collected, and the sender
 //! writes many at once; a timer that the library's own thread waits for covers only the tail.
+//!
+//! Time is that of the wall clock, which a message is stamped with anyway: to read a second clock
+//! would cost a tenth of a send. When somebody sets it, a burst begins or ends at the wrong time.
 
 use std::time::Duration;
 
-use crate::sys::Monotonic;
+use crate::sys::WallClock;
 
 /// Sends back to back that begin a burst.
 const ENTER: u32 = 8;
@@ -29,12 +32,12 @@ pub(crate) struct Burst {
     pub standby: bool,
     active: bool,
     streak: u32,
-    last_end: Monotonic,
+    last_end: WallClock,
     last_cost: Duration,
     inline_cost: Duration,
     collected: u64,
     /// `collected` and the time when the tail was last looked after.
-    mark: (u64, Monotonic),
+    mark: (u64, WallClock),
 }
 
 /// What a send does with the message that it has appended.
@@ -48,7 +51,7 @@ pub(crate) enum Decision {
 
 impl Burst {
     pub fn new() -> Burst {
-        let now = Monotonic::now();
+        let now = WallClock::now();
         Burst {
             corked: false,
             standby: false,
@@ -68,7 +71,7 @@ impl Burst {
     }
 
     /// Decides about a message that was appended to `bytes` collected bytes, at `now`.
-    pub fn decide(&mut self, bytes: usize, limit: usize, now: Monotonic) -> Decision {
+    pub fn decide(&mut self, bytes: usize, limit: usize, now: WallClock) -> Decision {
         if self.corked {
             return if bytes < limit { Decision::Collect } else { Decision::WriteNow };
         }
@@ -94,7 +97,7 @@ impl Burst {
     }
 
     /// A write for `clients` clients took from `start` to `end`.
-    pub fn wrote(&mut self, start: Monotonic, end: Monotonic, clients: usize) {
+    pub fn wrote(&mut self, start: WallClock, end: WallClock, clients: usize) {
         self.last_end = end;
         self.last_cost = end.since(start);
         if !self.active {
@@ -104,19 +107,26 @@ impl Burst {
         }
     }
 
+    /// A sender was held up by sockets that are full, and now goes on: with its burst, if it was one
+    /// and sends again at once, even though the time without a send has ended that.
+    pub fn goes_on_after_wait(&mut self, now: WallClock) {
+        self.last_end = now;
+        self.streak = ENTER;
+    }
+
     /// The number of clients has changed, and so has what a send costs.
     pub fn clients_changed(&mut self, clients: usize) {
         self.inline_cost = GUESS * clients.max(1) as u32;
     }
 
     /// Whether the sender seems to have left the tail behind, when the timer goes off.
-    pub fn tail_is_due(&self, now: Monotonic) -> bool {
+    pub fn tail_is_due(&self, now: WallClock) -> bool {
         now.since(self.last_end) > AGE * 2
     }
 
     /// Whether the burst goes on. It ends once single writes would have taken less than half of
     /// the time, and never while something is unwritten: that would reorder.
-    pub fn goes_on(&mut self, nothing_collected: bool, now: Monotonic) -> bool {
+    pub fn goes_on(&mut self, nothing_collected: bool, now: WallClock) -> bool {
         let (collected, since) = self.mark;
         let sends = (self.collected - collected) as u32;
         self.mark = (self.collected, now);

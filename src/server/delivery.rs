@@ -15,11 +15,11 @@ use super::burst::{Burst, Decision, FLUSH, TAIL};
 use super::io::{Command, Io};
 use super::outbox::Sent;
 use super::recipient::{Offer, Recipient};
-use super::segment::{Batch, Segment};
-use super::waiting::Wait;
+use super::segment::{Batch, Rest, Segment};
+use super::waiting::{Pace, Unfinished, Wait};
 use crate::notes::Notes;
 use crate::settings::{Settings, SlowClient};
-use crate::sys::Monotonic;
+use crate::sys::WallClock;
 use crate::timestamp::Stamper;
 use crate::transport::Peer;
 use crate::wire::envelope::Template;
@@ -137,12 +137,12 @@ impl Common {
         }
     }
 
-    fn append(&mut self, out: &Outgoing, batch: &mut Batch) -> Result<()> {
+    fn append(&mut self, out: &Outgoing, now: WallClock, batch: &mut Batch) -> Result<()> {
         batch.reserve(self.frame_len(out))?;
         match out {
             Outgoing::Payload(message_type, data) => {
                 let template = &self.templates[*message_type as usize];
-                template.write_head(&self.stamper.now(), data.len(), &mut batch.bytes);
+                template.write_head(&self.stamper.stamp(now), data.len(), &mut batch.bytes);
                 batch.bytes.extend_from_slice(data);
             }
             Outgoing::Message(message) => batch.bytes.extend_from_slice(message.frame()),
@@ -177,6 +177,15 @@ impl Load<'_> {
         }
     }
 
+    /// What is left of a single frame when its first bytes are written, where that is less than
+    /// all of it and would have to be copied.
+    fn rest(&self, written: usize) -> Option<Result<Rest>> {
+        let Load::Parts(head, data) = self else { return None };
+        let head_left = &head[written.min(head.len())..];
+        let data_left = &data[written.saturating_sub(head.len())..];
+        (written > 0).then(|| Rest::of_parts(&[head_left, data_left]))
+    }
+
     fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice]) -> R) -> R {
         match self {
             Load::Batch(batch) => write(&[IoSlice::new(&batch.bytes)]),
@@ -197,6 +206,17 @@ impl Load<'_> {
     }
 }
 
+/// When what is handed out is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Write {
+    /// At once, as far as sockets have room; the engine writes the rest.
+    Now,
+    /// At once; the sender waits a moment for room and writes the rest.
+    Paced,
+    /// When the cork is lifted.
+    Later,
+}
+
 pub(crate) struct Delivery {
     pub clients: BTreeMap<u64, Recipient>,
     pub common: Common,
@@ -206,6 +226,8 @@ pub(crate) struct Delivery {
     /// The number of the newest broadcast.
     broadcasts: u64,
     scratch: Batch,
+    /// Clients whose sockets are full, and for whom the present sender waits a moment.
+    pace: Option<Pace>,
 }
 
 impl Delivery {
@@ -232,13 +254,16 @@ impl Delivery {
             collected: Batch::default(),
             broadcasts: 0,
             scratch: Batch::default(),
+            pace: None,
         }
     }
 
     /// Sends to everybody. What is returned, if anything, still has to wait for some of them.
-    pub fn broadcast(&mut self, out: &Outgoing) -> Result<Option<Wait>> {
+    pub fn broadcast(&mut self, out: &Outgoing) -> Result<Option<Unfinished>> {
         let length = self.common.frame_len(out);
         if self.common.live == 0 {
+            // What was collected for clients that can't be written to any more is older.
+            self.distribute(Write::Now);
             let frame = Arc::new(self.common.frame(out)?);
             self.broadcasts += 1;
             self.retain(out, &frame);
@@ -252,17 +277,30 @@ impl Delivery {
             }
         }
         if length >= LARGE {
-            return self.broadcast_large(out).map(|()| None);
+            return self.broadcast_large(out);
         }
-        self.common.append(out, &mut self.collected)?;
+        if self.collected.bytes.len() + length > self.common.settings.client_queue_size {
+            self.distribute(self.by_sender());
+        }
+        let (now, start) = (WallClock::now(), self.collected.bytes.len());
+        self.common.append(out, now, &mut self.collected)?;
         self.broadcasts += 1;
-        if self.common.settings.retain_last {
-            let start = self.collected.bytes.len() - length;
-            let frame = Segment::of_parts(&[&self.collected.bytes[start..]])?;
+        if self.common.settings.retain_last
+            && let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]])
+        {
             self.retain(out, &Arc::new(frame));
         }
-        self.write_or_collect();
-        Ok(None)
+        self.write_or_collect(now);
+        Ok(self.pace.take().map(Unfinished::Pace))
+    }
+
+    /// How a sender writes. With `block` it keeps pace with those who read: what a socket does not
+    /// take is written a moment later, by the sender, instead of piling up.
+    fn by_sender(&self) -> Write {
+        match self.common.settings.slow_client {
+            SlowClient::Block => Write::Paced,
+            _ => Write::Now,
+        }
     }
 
     fn lacks_room(&self, client: &Recipient, frames: usize) -> bool {
@@ -270,16 +308,15 @@ impl Delivery {
             && (!client.waiting.is_empty() || !client.has_room(frames, &self.common))
     }
 
-    fn write_or_collect(&mut self) {
+    fn write_or_collect(&mut self, now: WallClock) {
         let limit = FLUSH.min(self.common.settings.client_queue_size);
         if !self.burst.is_timed() {
             if !self.burst.corked || self.collected.bytes.len() >= limit {
-                self.distribute(true);
+                self.distribute(self.by_sender());
             }
             return;
         }
-        let start = Monotonic::now();
-        match self.burst.decide(self.collected.bytes.len(), limit, start) {
+        match self.burst.decide(self.collected.bytes.len(), limit, now) {
             Decision::Collect => {}
             Decision::BeginBurst => {
                 if let Some(io) = &self.common.io {
@@ -287,14 +324,14 @@ impl Delivery {
                 }
             }
             Decision::WriteNow => {
-                self.distribute(true);
-                self.burst.wrote(start, Monotonic::now(), self.common.live);
+                self.distribute(self.by_sender());
+                self.burst.wrote(now, WallClock::now(), self.common.live);
             }
         }
     }
 
-    fn broadcast_large(&mut self, out: &Outgoing) -> Result<()> {
-        self.distribute(!self.burst.corked);
+    fn broadcast_large(&mut self, out: &Outgoing) -> Result<Option<Unfinished>> {
+        self.distribute(self.unless_corked());
         let mut head = Vec::new();
         let (head, data) = self.common.parts(out, &mut head);
         self.broadcasts += 1;
@@ -302,12 +339,17 @@ impl Delivery {
             let frame = Arc::new(Segment::of_parts(&[head, data])?);
             self.retain(out, &frame);
         }
-        self.spread(Load::Parts(head, data), true)
+        self.spread(Load::Parts(head, data), self.by_sender())?;
+        Ok(self.pace.take().map(Unfinished::Pace))
+    }
+
+    fn unless_corked(&self) -> Write {
+        if self.burst.corked { Write::Later } else { Write::Now }
     }
 
     /// A broadcast for which some clients have no room: everybody else gets it now.
-    fn broadcast_and_wait(&mut self, out: &Outgoing, length: usize) -> Result<Option<Wait>> {
-        self.distribute(true);
+    fn broadcast_and_wait(&mut self, out: &Outgoing, length: usize) -> Result<Option<Unfinished>> {
+        self.distribute(Write::Now);
         let frame = Arc::new(self.common.frame(out)?);
         self.broadcasts += 1;
         self.retain(out, &frame);
@@ -322,8 +364,8 @@ impl Delivery {
                 }
             }
         }
-        self.spread(Load::Sealed(frame), true)?;
-        Ok((!wait.is_over()).then_some(wait))
+        self.spread(Load::Sealed(frame), Write::Now)?;
+        Ok((!wait.is_over()).then_some(Unfinished::Wait(wait)))
     }
 
     /// Remembers the newest broadcast `data` message.
@@ -339,8 +381,8 @@ impl Delivery {
         self.common.dropped += self.common.backlog.push(Entry { number, frame });
     }
 
-    /// Hands what was collected to every client: writes it, or only queues it.
-    pub fn distribute(&mut self, write: bool) {
+    /// Hands what was collected to every client.
+    pub fn distribute(&mut self, write: Write) {
         if self.collected.is_empty() {
             return;
         }
@@ -353,10 +395,10 @@ impl Delivery {
 
     /// Hands broadcast frames to every client that no sender waits for; to the backlog when it
     /// finds that none is left.
-    fn spread(&mut self, mut load: Load, write: bool) -> Result<()> {
+    fn spread(&mut self, mut load: Load, write: Write) -> Result<()> {
         let frames = load.frames();
         let (mut reached, mut lost) = (false, 0);
-        let mut failure = Ok(());
+        let mut result = Ok(());
         for (id, client) in &mut self.clients {
             if client.is_broken() {
                 continue;
@@ -365,33 +407,21 @@ impl Delivery {
                 reached = true;
                 continue;
             }
-            let rest = if write && !client.is_behind() {
-                let common = &mut self.common;
-                load.with_slices(|parts| client.write_through(*id, parts, frames, common))
-            } else {
-                Ok(Some(0))
-            };
-            match rest {
-                Ok(None) => reached = true,
-                Ok(Some(written)) => match load.seal() {
-                    Ok(segment) if written == 0 && client.is_behind() => {
-                        match client.offer(*id, &segment, &mut self.common) {
-                            Offer::Gone => lost += frames as u64,
-                            Offer::Taken | Offer::Refused => reached = true,
-                        }
-                    }
-                    Ok(segment) => {
-                        let blocked = write;
-                        client.queue_rest(*id, &segment, written, blocked, &mut self.common);
-                        reached = true;
-                    }
+            if client.is_behind() || write == Write::Later {
+                match load.seal().map(|segment| client.offer(*id, &segment, &mut self.common)) {
+                    Ok(Offer::Gone) => lost += frames as u64,
+                    Ok(Offer::Taken | Offer::Refused) => reached = true,
                     Err(error) => {
-                        reached = true;
-                        client.lose(*id, written, frames as u64, &mut self.common);
-                        failure = Err(error);
+                        client.miss(*id, frames as u64, &mut self.common);
+                        (reached, result) = (true, Err(error));
                     }
-                },
-                Err(()) => lost += frames as u64,
+                }
+                continue;
+            }
+            match give(client, *id, &mut load, write, &mut self.pace, &mut self.common) {
+                Ok(true) => reached = true,
+                Ok(false) => lost += frames as u64,
+                Err(error) => (reached, result) = (true, Err(error)),
             }
         }
         if reached {
@@ -399,7 +429,7 @@ impl Delivery {
         } else if let Ok(segment) = load.seal() {
             self.keep_all(&segment);
         }
-        failure
+        result
     }
 
     fn keep_all(&mut self, segment: &Arc<Segment>) {
@@ -417,17 +447,29 @@ impl Delivery {
     }
 
     /// Sends to one client. What is returned, if anything, still has to wait for it.
-    pub fn unicast(&mut self, id: u64, out: &Outgoing) -> Result<Option<Wait>> {
-        self.distribute(!self.burst.corked);
+    pub fn unicast(&mut self, id: u64, out: &Outgoing) -> Result<Option<Unfinished>> {
+        self.distribute(self.unless_corked());
         let length = self.common.frame_len(out);
-        let corked = self.burst.corked;
+        let (corked, write) = (self.burst.corked, self.by_sender());
         let client = match self.clients.get_mut(&id) {
             Some(client) if !client.is_broken() => client,
             _ => return Err(no_client(id)),
         };
         let common = &mut self.common;
         if !corked && !client.is_behind() {
-            return client_takes(client, id, out, &mut self.scratch, common).map(|()| None);
+            self.scratch.clear();
+            let mut head = Vec::new();
+            let mut load = if length < LARGE {
+                common.append(out, WallClock::now(), &mut self.scratch)?;
+                Load::Batch(&mut self.scratch)
+            } else {
+                let (head, data) = common.parts(out, &mut head);
+                Load::Parts(head, data)
+            };
+            return match give(client, id, &mut load, write, &mut self.pace, common)? {
+                true => Ok(self.pace.take().map(Unfinished::Pace)),
+                false => Err(no_client(id)),
+            };
         }
         let frame = Arc::new(common.frame(out)?);
         if common.settings.slow_client == SlowClient::Block {
@@ -438,7 +480,7 @@ impl Delivery {
             if !client.waiting.is_empty() || !client.has_room(length, common) {
                 let mut wait = Wait::new(frame);
                 wait.join(id, client, common);
-                return Ok(Some(wait));
+                return Ok(Some(Unfinished::Wait(wait)));
             }
         }
         match client.offer(id, &frame, common) {
@@ -449,7 +491,7 @@ impl Delivery {
     }
 
     pub fn cork(&mut self) {
-        self.distribute(true);
+        self.distribute(Write::Now);
         self.burst.end();
         self.burst.corked = true;
     }
@@ -461,7 +503,7 @@ impl Delivery {
 
     /// Writes everything that has collected.
     pub fn flush(&mut self) {
-        self.distribute(true);
+        self.distribute(Write::Now);
         if self.common.behind == 0 {
             return;
         }
@@ -474,10 +516,10 @@ impl Delivery {
 
     /// The timer of a burst went off: writes a tail that its sender has left behind.
     pub fn look_after_tail(&mut self) {
-        let now = Monotonic::now();
+        let now = WallClock::now();
         if !self.collected.is_empty() && self.burst.tail_is_due(now) {
-            self.distribute(true);
-            self.burst.wrote(now, Monotonic::now(), self.common.live);
+            self.distribute(Write::Now);
+            self.burst.wrote(now, WallClock::now(), self.common.live);
         }
         if self.burst.goes_on(self.collected.is_empty(), now)
             && let Some(io) = &self.common.io
@@ -490,7 +532,9 @@ impl Delivery {
     pub fn set_standby(&mut self, standby: bool) {
         self.burst.standby = standby;
         if !standby {
-            self.write_collected();
+            if !self.burst.corked {
+                self.distribute(Write::Now);
+            }
             self.burst.end();
         }
     }
@@ -500,16 +544,22 @@ impl Delivery {
         if self.burst.corked {
             self.flush();
         } else {
-            self.distribute(true);
+            self.distribute(Write::Now);
         }
     }
 
     /// A client has come: queues for it what it is to get before everything else.
     pub fn admit(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, connected_at_ms: i64) {
-        self.distribute(true);
+        self.distribute(Write::Now);
         let mut client = Recipient::new(socket, peer, connected_at_ms);
         let common = &mut self.common;
         common.live += 1;
+        if let Some(id) = common.heir.as_ref().map(|heir| heir.id)
+            && !self.clients.contains_key(&id)
+        {
+            // It is about to leave, and gets no more of the backlog than it has.
+            common.end_inheritance(id);
+        }
         if let Some(until) = common.backlog.newest().filter(|_| common.heir.is_none()) {
             common.heir = Some(Heir { id, until, lent: None });
         }
@@ -539,9 +589,10 @@ impl Delivery {
     /// Forgets the backlog, but not the retained message that a client was promised.
     pub fn clear_queue(&mut self) {
         let common = &mut self.common;
+        let promised = common.retained.clone().filter(|entry| common.backlog.has(entry.number));
         common.backlog.clear();
         let Some(heir) = &mut common.heir else { return };
-        match common.retained.clone().filter(|entry| entry.number <= heir.until) {
+        match promised.filter(|entry| entry.number <= heir.until) {
             Some(entry) => {
                 heir.lent = Some(entry.number);
                 common.backlog.insert(entry);
@@ -551,37 +602,34 @@ impl Delivery {
     }
 }
 
-/// Writes one frame to a client for whom nothing waits, and queues what its socket does not take.
-fn client_takes(
+/// Writes frames to a client for whom nothing waits, and queues what its socket does not take.
+/// `false` when it is out of reach.
+fn give(
     client: &mut Recipient,
     id: u64,
-    out: &Outgoing,
-    scratch: &mut Batch,
+    load: &mut Load,
+    write: Write,
+    pace: &mut Option<Pace>,
     common: &mut Common,
-) -> Result<()> {
-    let mut head = Vec::new();
-    scratch.clear();
-    let mut load = if common.frame_len(out) < LARGE {
-        common.append(out, scratch)?;
-        Load::Batch(scratch)
-    } else {
-        let (head, data) = common.parts(out, &mut head);
-        Load::Parts(head, data)
+) -> Result<bool> {
+    let frames = load.frames();
+    let written = match load.with_slices(|parts| client.write_through(id, parts, frames, common)) {
+        Ok(None) => return Ok(true),
+        Ok(Some(written)) => written,
+        Err(()) => return Ok(false),
     };
-    match load.with_slices(|parts| client.write_through(id, parts, 1, common)) {
-        Ok(None) => Ok(()),
-        Ok(Some(written)) => match load.seal() {
-            Ok(segment) => {
-                client.queue_rest(id, &segment, written, true, common);
-                Ok(())
-            }
-            Err(error) => {
-                client.lose(id, written, 1, common);
-                Err(error)
-            }
-        },
-        Err(()) => Err(no_client(id)),
+    if write == Write::Paced {
+        pace.get_or_insert_default().add(id, client);
     }
+    let queued = match load.rest(written) {
+        Some(rest) => rest.map(|rest| client.keep_rest(id, rest, written, common)),
+        None => load.seal().map(|segment| client.queue_rest(id, &segment, written, common)),
+    };
+    if let Err(error) = queued {
+        client.lose(id, written, frames as u64, common);
+        return Err(error);
+    }
+    Ok(true)
 }
 
 fn no_client(id: u64) -> Error {

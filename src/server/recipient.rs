@@ -10,7 +10,7 @@ use log::Level;
 use super::burst::FLUSH;
 use super::delivery::Common;
 use super::outbox::{Outbox, Progress, Sent};
-use super::segment::{Segment, Span};
+use super::segment::{Rest, Segment, Span};
 use super::waiting::Waiter;
 use crate::settings::SlowClient;
 use crate::sys::{self, Interest};
@@ -32,6 +32,8 @@ pub(crate) struct Recipient {
     broken: bool,
     /// Something waits to be written.
     behind: bool,
+    /// A sender waits a moment for room in the socket, and writes then.
+    paced: bool,
     /// The engine watches the socket for room.
     watched: bool,
 }
@@ -59,6 +61,7 @@ impl Recipient {
             listed: true,
             broken: false,
             behind: false,
+            paced: false,
             watched: false,
         }
     }
@@ -118,25 +121,31 @@ impl Recipient {
         }
     }
 
-    /// Queues frames of which the kernel took the first `written` bytes.
-    /// `blocked`: it takes no more for now.
+    /// Keeps the rest of a frame of which the kernel took the first `written` bytes.
+    pub fn keep_rest(&mut self, id: u64, rest: Rest, written: usize, common: &mut Common) {
+        common.count(Sent { frames: 0, bytes: written as u64 });
+        self.outbox.keep_rest(rest);
+        self.settle(id, true, common);
+    }
+
+    /// Queues frames of which the kernel took the first `written` bytes; it takes no more for now.
     pub fn queue_rest(
         &mut self,
         id: u64,
         segment: &Arc<Segment>,
         written: usize,
-        blocked: bool,
         common: &mut Common,
     ) {
         common.count(self.outbox.push_rest(segment, written));
-        self.settle(id, blocked, common);
+        self.settle(id, true, common);
     }
 
     /// There is no memory to queue what the kernel did not take: the frames are dropped, and where
     /// one of them was begun the connection is of no use any more.
     pub fn lose(&mut self, id: u64, written: usize, frames: u64, common: &mut Common) {
         if written == 0 {
-            return self.miss(id, frames, common);
+            self.miss(id, frames, common);
+            return self.settle(id, true, common);
         }
         self.count_dropped(frames, common);
         self.give_up(id, common);
@@ -250,7 +259,9 @@ impl Recipient {
     fn expel(&mut self, id: u64, refused: u64, common: &mut Common) {
         let (peer, limit) = (self.peer, common.settings.client_queue_size);
         common.notes.add(Level::Warn, "dotsock::server", || {
-            format!("{peer} is disconnected: more than client_queue_size = {limit} bytes wait for it")
+            format!(
+                "{peer} is disconnected: more than client_queue_size = {limit} bytes wait for it"
+            )
         });
         self.count_dropped(refused, common);
         self.give_up(id, common);
@@ -265,7 +276,8 @@ impl Recipient {
     /// Keeps what is known about this client in step with its outbox: `blocked` says that its
     /// socket has no room.
     pub fn settle(&mut self, id: u64, blocked: bool, common: &mut Common) {
-        let waits = !self.outbox.is_empty() || common.backlog_of(id).is_some();
+        let waits =
+            !self.outbox.is_empty() || !self.waiting.is_empty() || common.backlog_of(id).is_some();
         let behind = !self.broken && waits;
         if behind != self.behind {
             self.behind = behind;
@@ -276,7 +288,7 @@ impl Recipient {
             }
         }
         // A sender that waits for room writes by itself; two that do would only wake each other.
-        let watched = behind && blocked && self.waiting.is_empty();
+        let watched = behind && blocked && self.waiting.is_empty() && !self.paced;
         if watched != self.watched {
             self.watched = watched;
             self.watch(id, common);
@@ -286,6 +298,7 @@ impl Recipient {
     /// Takes the client off the list of those that can be sent to. What is queued stays queued.
     pub fn detach(&mut self, common: &mut Common) {
         self.listed = false;
+        self.paced = false;
         common.live -= usize::from(!self.broken);
         common.behind -= usize::from(self.behind);
         self.wake_all();
@@ -299,6 +312,19 @@ impl Recipient {
             // It fails only for a socket that is not in the set (yet): nothing is watched there.
             let _ = io.epoll.modify(self.fd(), interest, id);
         }
+    }
+
+    /// Tells epoll to forget this client.
+    pub fn unwatch(&self, common: &Common) {
+        if let Some(io) = &common.io {
+            // It fails only for a socket that is not in the set (any more).
+            let _ = io.epoll.remove(self.fd());
+        }
+    }
+
+    /// A sender that waits a moment for room in the socket writes by itself; or does so no more.
+    pub fn set_paced(&mut self, paced: bool) {
+        self.paced = paced;
     }
 
     /// Has the sender that is first in line look again.

@@ -46,6 +46,8 @@ impl Batch {
         if self.bytes.len() * 2 < self.bytes.capacity() && sealed.copy(self).is_ok() {
             self.clear();
         } else {
+            // Its like is about to be collected again: without room for it, it would grow in steps.
+            let _ = sealed.bytes.try_reserve(self.bytes.len());
             std::mem::swap(self, &mut sealed);
         }
         Segment { content: Content::Own(sealed.bytes), ends: sealed.ends }
@@ -183,6 +185,13 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
+    /// The rest of a frame, copied from the parts that it consists of.
+    pub fn of_parts(parts: &[&[u8]]) -> Result<Rest> {
+        let segment = Arc::new(Segment::of_parts(parts)?);
+        let end = segment.bytes().len();
+        Ok(Rest { segment, at: 0, end })
+    }
+
     pub fn bytes(&self) -> &[u8] {
         &self.segment.bytes()[self.at..self.end]
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::delivery::Outgoing;
 use super::io::Command;
 use super::shared::{Phase, Shared, State, parse_client_id};
-use super::waiting::Wait;
-use crate::sys::{Monotonic, Readiness};
+use super::waiting::{PACE, Pace, Unfinished, Wait};
+use crate::sys::{Monotonic, Readiness, WallClock};
 use crate::wire::{envelope, frame};
 use crate::{Error, Result, Status};
 
@@ -20,11 +20,11 @@ impl Shared {
             return Err(self.not_running());
         }
         let body = state.delivery.common.frame_len(out) - frame::HEADER;
-        if body > self.settings.max_message_size {
+        if body > self.settings.max_message_size.min(envelope::LONGEST_BODY) {
             drop(state);
             return Err(self.too_large(body));
         }
-        let wait = match client {
+        let unfinished = match client {
             None => state.delivery.broadcast(out)?,
             Some(client) => {
                 let id = parse_client_id(client).ok_or_else(|| self.no_client(client))?;
@@ -32,9 +32,27 @@ impl Shared {
             }
         };
         drop(state);
-        match wait {
+        match unfinished {
             None => Ok(()),
-            Some(wait) => self.wait_for_room(wait, client),
+            Some(Unfinished::Wait(wait)) => self.wait_for_room(wait, client),
+            Some(Unfinished::Pace(pace)) => {
+                self.keep_pace(pace);
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits a moment for sockets that are full. The message is queued, whatever comes of it.
+    fn keep_pace(&self, mut pace: Pace) {
+        let deadline = Monotonic::now().after(PACE);
+        loop {
+            let slept = pace.sleep(deadline.remaining());
+            let over = !matches!(slept, Ok(Readiness::Ready)) || deadline.remaining().is_zero();
+            let mut state = self.lock();
+            if !pace.advance(&mut state.delivery, over) {
+                state.delivery.burst.goes_on_after_wait(WallClock::now());
+                return;
+            }
         }
     }
 
@@ -51,7 +69,7 @@ impl Shared {
     }
 
     fn too_large(&self, body: usize) -> Error {
-        let limit = self.settings.max_message_size;
+        let limit = self.settings.max_message_size.min(envelope::LONGEST_BODY);
         let text = format!("The message is too large: {body} > {limit} bytes (max_message_size)");
         Error::new(Status::Message, text)
     }
@@ -88,7 +106,9 @@ impl Shared {
             let sockets = wait.sockets(&state.delivery);
             drop(state);
             let slept = wait.sleep(&sockets, &io.cancel, remaining);
-            interrupted = matches!(slept, Ok(Readiness::Interrupted));
+            // Nobody hears of a broadcast that was cut short, so no signal does that.
+            interrupted = client.is_some() && matches!(slept, Ok(Readiness::Interrupted));
+            self.quiet_cancel(io);
         }
     }
 
@@ -104,7 +124,10 @@ impl Shared {
         // A server on its own thread has no loop that a cancel would be kept for.
         let pending = mode != super::shared::Mode::Thread && self.cancel_is_pending();
         if pending || self.cancels() != cancels {
-            return Some(Error::new(Status::Cancelled, "A send that waited for room was cancelled"));
+            return Some(Error::new(
+                Status::Cancelled,
+                "A send that waited for room was cancelled",
+            ));
         }
         if interrupted {
             let text = "A send that waited for room was ended by a signal handler: send again";
@@ -138,7 +161,11 @@ impl Shared {
             drop(state);
             return Err(self.not_running());
         }
-        if on { state.delivery.cork() } else { state.delivery.uncork() }
+        if on {
+            state.delivery.cork()
+        } else {
+            state.delivery.uncork()
+        }
         Ok(())
     }
 }

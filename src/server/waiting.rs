@@ -20,6 +20,53 @@ impl Waiter {
     }
 }
 
+/// What is left to do for a send after the state lock was released.
+pub(crate) enum Unfinished {
+    /// Some clients have no room for it.
+    Wait(Wait),
+    /// It is queued; some sockets are full.
+    Pace(Pace),
+}
+
+/// Clients whose sockets were full, and for whom the sender waits a moment before it goes on: what
+/// it would send next would only pile up, in memory that has gone cold when its turn comes.
+#[derive(Default)]
+pub(crate) struct Pace(Vec<(u64, Arc<OwnedFd>)>);
+
+/// What a sender waits for a reader that may just be a little slower.
+pub(crate) const PACE: Duration = Duration::from_millis(20);
+
+impl Pace {
+    pub fn add(&mut self, id: u64, client: &mut Recipient) {
+        client.set_paced(true);
+        self.0.push((id, client.socket.clone()));
+    }
+
+    /// Waits, without a lock, for one of the sockets.
+    pub fn sleep(&self, timeout: Duration) -> std::io::Result<Readiness> {
+        let sockets = self.0.iter().map(|(_, socket)| (socket.as_fd(), WaitFor::Write));
+        sys::poll(&sockets.collect::<Vec<_>>(), Some(timeout))
+    }
+
+    /// Writes what there is room for; `over`, the engine sees to the rest. `false` when nothing is
+    /// left to wait for.
+    pub fn advance(&mut self, delivery: &mut Delivery, over: bool) -> bool {
+        let Delivery { clients, common, .. } = delivery;
+        self.0.retain(|(id, socket)| {
+            let same = |client: &&mut Recipient| Arc::ptr_eq(&client.socket, socket);
+            let Some(client) = clients.get_mut(id).filter(same) else { return false };
+            let in_reach = client.write(*id, common);
+            let goes_on = in_reach && client.is_behind() && !over;
+            if !goes_on {
+                client.set_paced(false);
+                client.write(*id, common);
+            }
+            goes_on
+        });
+        !self.0.is_empty()
+    }
+}
+
 /// Without a descriptor to be woken by, a waiting thread looks again by the clock.
 const BLIND: Duration = Duration::from_millis(10);
 
@@ -85,14 +132,23 @@ impl Wait {
     /// Leaves every line. What was not queued counts as dropped, if it `counts`.
     pub fn give_up(self, delivery: &mut Delivery, counts: bool) {
         let Delivery { clients, common, .. } = delivery;
+        let mut gone = self.gone;
         for id in &self.lacking {
-            let Some(client) = clients.get_mut(id) else { continue };
+            let Some(client) = clients.get_mut(id) else {
+                gone += 1;
+                continue;
+            };
             client.waiting.retain(|other| !Arc::ptr_eq(other, &self.waiter));
-            if counts && !client.is_broken() {
+            if client.is_broken() {
+                gone += 1;
+            } else if counts {
                 client.miss(*id, 1, common);
             }
             client.write(*id, common);
             client.wake_first();
+        }
+        if counts {
+            common.dropped += gone;
         }
     }
 

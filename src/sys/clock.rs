@@ -10,10 +10,27 @@ fn read(clock: libc::clockid_t) -> libc::timespec {
     time
 }
 
-/// Unix time as seconds and nanoseconds.
-pub(crate) fn wall_clock() -> (i64, u32) {
-    let time = read(libc::CLOCK_REALTIME);
-    (time.tv_sec, time.tv_nsec as u32)
+/// A moment of the wall clock, in Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct WallClock {
+    pub second: i64,
+    pub nanosecond: u32,
+}
+
+impl WallClock {
+    pub fn now() -> WallClock {
+        let time = read(libc::CLOCK_REALTIME);
+        WallClock { second: time.tv_sec, nanosecond: time.tv_nsec as u32 }
+    }
+
+    /// How long it is from `earlier` until this moment, or back where the clock was set back:
+    /// nobody shall wait until it has caught up.
+    pub fn since(self, earlier: WallClock) -> Duration {
+        let nanoseconds = |moment: WallClock| {
+            moment.second.wrapping_mul(1_000_000_000).wrapping_add(moment.nanosecond.into())
+        };
+        Duration::from_nanos(nanoseconds(self).abs_diff(nanoseconds(earlier)))
+    }
 }
 
 /// A moment of the monotonic clock, in nanoseconds since boot.

@@ -41,12 +41,7 @@ pub(crate) fn set_mode_at(path: &Path, mode: u32) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: `path` ends in a NUL and lives through the call.
     check(unsafe {
-        libc::fchmodat(
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            mode,
-            libc::AT_SYMLINK_NOFOLLOW,
-        )
+        libc::fchmodat(libc::AT_FDCWD, path.as_ptr(), mode, libc::AT_SYMLINK_NOFOLLOW)
     })?;
     Ok(())
 }

@@ -52,9 +52,7 @@ fn tcp_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t
             let raw = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: v4.port().to_be(),
-                sin_addr: libc::in_addr {
-                    s_addr: u32::from_ne_bytes(v4.ip().octets()),
-                },
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                 sin_zero: [0; 8],
             };
             // SAFETY: sockaddr_storage is larger than, and aligned for, every socket address.
@@ -66,9 +64,7 @@ fn tcp_address(address: &SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: v6.flowinfo(),
-                sin6_addr: libc::in6_addr {
-                    s6_addr: v6.ip().octets(),
-                },
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                 sin6_scope_id: v6.scope_id(),
             };
             // SAFETY: sockaddr_storage is larger than, and aligned for, every socket address.
@@ -121,20 +117,12 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
 /// Gives back the bits that the umask took. Nobody can connect before `listen`, so that is in time.
 fn restore_mode(path: &Path, mode: u32) -> io::Result<()> {
     let made = std::fs::symlink_metadata(path)?;
-    if made.permissions().mode() & 0o777 == mode {
-        Ok(())
-    } else {
-        super::set_mode_at(path, mode)
-    }
+    if made.permissions().mode() & 0o777 == mode { Ok(()) } else { super::set_mode_at(path, mode) }
 }
 
 /// Binds a TCP socket and listens; port 0 lets the system choose.
 pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let socket = new_socket(family)?;
     // A port whose last connections are in TIME_WAIT can be had again at once.
     set_flag(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
@@ -227,10 +215,7 @@ pub(crate) fn accept(listener: BorrowedFd) -> io::Result<Option<(OwnedFd, Option
     // SAFETY: accept4 returned a new descriptor that nobody owns.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
-    Ok(Some((
-        socket,
-        from_storage(unsafe { storage.assume_init_ref() }).ok(),
-    )))
+    Ok(Some((socket, from_storage(unsafe { storage.assume_init_ref() }).ok())))
 }
 
 /// Begins to connect. A Unix socket is connected at once, or the server's queue is full (EAGAIN).
@@ -245,11 +230,7 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
 /// Begins to connect; `true` when that is done already, else wait for the socket to be writable
 /// and ask [`take_error`].
 pub(crate) fn connect_tcp(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
-    let family = if address.is_ipv4() {
-        libc::AF_INET
-    } else {
-        libc::AF_INET6
-    };
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let socket = new_socket(family)?;
     set_no_delay(&socket)?;
     let (storage, size) = tcp_address(address);
@@ -289,11 +270,7 @@ pub(crate) fn take_error(socket: BorrowedFd) -> io::Result<()> {
 
 /// Who is at the other end of a connected Unix socket.
 pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
-    let mut raw = libc::ucred {
-        pid: 0,
-        uid: 0,
-        gid: 0,
-    };
+    let mut raw = libc::ucred { pid: 0, uid: 0, gid: 0 };
     let mut size = size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: `raw` is writable for `size` bytes; both live through the call.
     check(unsafe {
@@ -305,10 +282,7 @@ pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
             &mut size,
         )
     })?;
-    Ok(Credentials {
-        uid: raw.uid,
-        pid: raw.pid,
-    })
+    Ok(Credentials { uid: raw.uid, pid: raw.pid })
 }
 
 /// Writes what the socket has room for, without waiting, and returns how much that was.
@@ -352,6 +326,36 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
     }
 }
 
+/// Appends what is there, without waiting, up to `most` bytes and to what `buffer` has memory for,
+/// and returns how much that was; 0 is the end of stream.
+///
+/// The memory is not cleared first: for a large frame that would cost as much as reading it.
+pub(crate) fn receive_to(
+    socket: BorrowedFd,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let size = most.min(spare.len());
+    loop {
+        // SAFETY: `spare` is writable for its length, of which `size` is at most all; recv only
+        // writes to it. The socket is open.
+        let result = unsafe {
+            libc::recv(socket.as_raw_fd(), spare.as_mut_ptr().cast(), size, libc::MSG_DONTWAIT)
+        };
+        if result >= 0 {
+            let read = result as usize;
+            // SAFETY: the kernel has initialized the first `read` bytes of the spare capacity.
+            unsafe { buffer.set_len(buffer.len() + read) };
+            return Ok(read);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 /// Reads what is there, without waiting, and returns how much that was; 0 is the end of stream.
 pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
@@ -376,11 +380,7 @@ pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize
 
 /// Whether the peer has ended its stream, however much of it is still to be read.
 pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
-    let mut entry = libc::pollfd {
-        fd: socket.as_raw_fd(),
-        events: libc::POLLRDHUP,
-        revents: 0,
-    };
+    let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
     unsafe { libc::poll(&mut entry, 1, 0) > 0 }
 }
@@ -399,6 +399,12 @@ pub(crate) fn close_in_child(socket: std::sync::Arc<OwnedFd>) {
 pub(crate) fn shut_down_writing(socket: BorrowedFd) {
     // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
+}
+
+/// Ends both directions, also where a forked child keeps the socket open.
+pub(crate) fn shut_down(socket: BorrowedFd) {
+    // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 /// Bytes that were written to a TCP socket and that the peer's kernel has not got yet.
@@ -432,18 +438,10 @@ pub(crate) fn poll(
 ) -> io::Result<Readiness> {
     let entry = |(fd, wait): &(BorrowedFd, WaitFor)| libc::pollfd {
         fd: fd.as_raw_fd(),
-        events: if *wait == WaitFor::Read {
-            libc::POLLIN
-        } else {
-            libc::POLLOUT
-        },
+        events: if *wait == WaitFor::Read { libc::POLLIN } else { libc::POLLOUT },
         revents: 0,
     };
-    let mut few = [libc::pollfd {
-        fd: -1,
-        events: 0,
-        revents: 0,
-    }; 4];
+    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
     let mut many: Vec<libc::pollfd>;
     let entries = if watched.len() <= few.len() {
         for (to, from) in few.iter_mut().zip(watched) {
@@ -458,18 +456,11 @@ pub(crate) fn poll(
         tv_sec: timeout.as_secs() as libc::time_t,
         tv_nsec: timeout.subsec_nanos().into(),
     });
-    let limit = limit
-        .as_ref()
-        .map_or(std::ptr::null(), |limit| &raw const *limit);
+    let limit = limit.as_ref().map_or(std::ptr::null(), |limit| &raw const *limit);
     // SAFETY: `entries` is valid for its length, `limit` is null or points to a live timespec, and
     // a null signal mask leaves the mask as it is.
     let result = unsafe {
-        libc::ppoll(
-            entries.as_mut_ptr(),
-            entries.len() as libc::nfds_t,
-            limit,
-            std::ptr::null(),
-        )
+        libc::ppoll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, limit, std::ptr::null())
     };
     match check(result) {
         Ok(0) => Ok(Readiness::TimedOut),

@@ -19,10 +19,7 @@ pub(super) fn ensure(directory: &Path) -> Result<()> {
     }
     make(directory).map_err(|error| {
         let shown = directory.display();
-        os_error(
-            format!("Cannot make socket_dir {shown}; make it or name another one"),
-            &error,
-        )
+        os_error(format!("Cannot make socket_dir {shown}; make it or name another one"), &error)
     })?;
     // Somebody else may have made it a moment earlier, in their own way.
     if inspect(directory)? {
@@ -30,10 +27,7 @@ pub(super) fn ensure(directory: &Path) -> Result<()> {
     }
     let gone = io::Error::from_raw_os_error(libc::ENOENT);
     let shown = directory.display();
-    Err(os_error(
-        format!("socket_dir {shown} was removed as soon as it was made"),
-        &gone,
-    ))
+    Err(os_error(format!("socket_dir {shown} was removed as soon as it was made"), &gone))
 }
 
 /// Checks that the directory is safe, and says whether it is there at all: for clients, which make
@@ -46,10 +40,7 @@ pub(super) fn inspect(directory: &Path) -> Result<bool> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => {
-            return Err(os_error(
-                format!("Cannot look at socket_dir {shown}"),
-                &error,
-            ));
+            return Err(os_error(format!("Cannot look at socket_dir {shown}"), &error));
         }
     };
     if metadata.is_symlink() {
@@ -60,21 +51,14 @@ pub(super) fn inspect(directory: &Path) -> Result<bool> {
     }
     if !metadata.is_dir() {
         let error = io::Error::from_raw_os_error(libc::ENOTDIR);
-        return Err(os_error(
-            format!("socket_dir {shown} is in the way of a directory"),
-            &error,
-        ));
+        return Err(os_error(format!("socket_dir {shown} is in the way of a directory"), &error));
     }
     check_access(&directory, &metadata)?;
     Ok(true)
 }
 
 fn check_access(directory: &Path, metadata: &Metadata) -> Result<()> {
-    let (shown, owner, mode) = (
-        directory.display(),
-        metadata.uid(),
-        metadata.mode() & 0o7777,
-    );
+    let (shown, owner, mode) = (directory.display(), metadata.uid(), metadata.mode() & 0o7777);
     if !is_trusted_owner(owner) {
         let own = sys::effective_uid();
         return Err(refusal(format!(

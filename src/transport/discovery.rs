@@ -59,9 +59,7 @@ fn replace(path: &Path, new: &mut LockedFile, address: SocketAddr, mode: u32) ->
     check_replaceable(path)?;
     sys::set_mode(new.file.as_fd(), mode).map_err(fail)?;
     new.file.set_len(0).map_err(fail)?;
-    new.file
-        .write_all(format!("{}\n", reachable(address)).as_bytes())
-        .map_err(fail)?;
+    new.file.write_all(format!("{}\n", reachable(address)).as_bytes()).map_err(fail)?;
     new.rename(path).map_err(fail)
 }
 
@@ -75,10 +73,7 @@ fn check_own(path: &Path, new: &LockedFile) -> Result<()> {
     }
     Err(Error::new(
         Status::Permission,
-        format!(
-            "{} was not made by this user's servers; remove it",
-            path.display()
-        ),
+        format!("{} was not made by this user's servers; remove it", path.display()),
     ))
 }
 
@@ -99,10 +94,7 @@ fn check_replaceable(path: &Path) -> Result<()> {
 }
 
 fn held(path: &Path) -> Error {
-    Error::new(
-        Status::InUse,
-        format!("{} is held by another running server", path.display()),
-    )
+    Error::new(Status::InUse, format!("{} is held by another running server", path.display()))
 }
 
 /// The address that a client on this host can connect to.
@@ -117,10 +109,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 /// Never waits and follows no link, whatever it is that has the name.
 fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
+    OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }
 
 /// Whether a live server has this file. A shared lock that was got ends with `file`.
@@ -134,11 +123,7 @@ pub(super) fn find(event_name: &str, directory: &Path) -> Result<SocketAddr> {
     let shown = path.display();
     let missing = |why: &str| {
         let error = io::Error::from_raw_os_error(libc::ENOENT);
-        absent(
-            event_name,
-            &format!("the address in {shown} ({why})"),
-            &error,
-        )
+        absent(event_name, &format!("the address in {shown} ({why})"), &error)
     };
     if !directory::inspect(directory)? {
         return Err(missing("no such socket_dir"));
@@ -160,16 +145,10 @@ pub(super) fn find(event_name: &str, directory: &Path) -> Result<SocketAddr> {
         return Err(untrusted(&path));
     }
     let mut bytes = Vec::new();
-    (&file)
-        .take(MAX_SIZE + 1)
-        .read_to_end(&mut bytes)
-        .map_err(fail)?;
+    (&file).take(MAX_SIZE + 1).read_to_end(&mut bytes).map_err(fail)?;
     let address = parse(&bytes).ok_or_else(|| {
         let text = format!("{shown} is no discovery file: one line `host:port` is expected");
-        Error::new(
-            Status::Io,
-            format!("{text}; remove it and start the server again"),
-        )
+        Error::new(Status::Io, format!("{text}; remove it and start the server again"))
     })?;
     if is_held(&file).map_err(fail)? {
         Ok(address)

@@ -24,10 +24,7 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(super) enum Files {
     /// The lock decides who is live. `socket` goes when listening ends, unless it is to stay.
-    Unix {
-        socket: Option<OwnFile>,
-        lock: LockedFile,
-    },
+    Unix { socket: Option<OwnFile>, lock: LockedFile },
     /// The discovery file, where it could be published.
     Tcp { published: Option<LockedFile> },
 }
@@ -80,12 +77,8 @@ impl Listener {
     pub fn withdraw(&mut self) {
         // The socket stays open until the file was compared, so that its inode is still ours.
         match &self.files {
-            Files::Unix {
-                socket: Some(file), ..
-            } => file.remove(),
-            Files::Tcp {
-                published: Some(file),
-            } => file.remove(),
+            Files::Unix { socket: Some(file), .. } => file.remove(),
+            Files::Tcp { published: Some(file) } => file.remove(),
             Files::Unix { socket: None, .. } | Files::Tcp { published: None } => {}
         }
         sys::stop_listening(self.socket());

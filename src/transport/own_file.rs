@@ -23,11 +23,7 @@ pub(super) struct OwnFile {
 
 impl OwnFile {
     pub fn new(path: &Path, metadata: &Metadata) -> OwnFile {
-        OwnFile {
-            path: path.to_owned(),
-            device: metadata.dev(),
-            inode: metadata.ino(),
-        }
+        OwnFile { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() }
     }
 
     /// Whether the path still names this file.
@@ -82,10 +78,7 @@ impl LockedFile {
         }
         Err(Error::new(
             Status::Io,
-            format!(
-                "Cannot lock {}: something keeps replacing it",
-                path.display()
-            ),
+            format!("Cannot lock {}: something keeps replacing it", path.display()),
         ))
     }
 
@@ -117,10 +110,7 @@ fn lock_error(path: &Path, error: &io::Error) -> Error {
 fn open_or_make(path: &Path) -> io::Result<Option<File>> {
     let mut options = OpenOptions::new();
     // Never waits, whatever it is that has the name (a FIFO would make it).
-    options
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
+    options.read(true).write(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK);
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) if error.kind() == ErrorKind::PermissionDenied && mend_mode(path) => {

@@ -60,28 +60,17 @@ impl Target {
     pub fn new(transport: Transport, event_name: &str, settings: &Settings) -> Target {
         let directory = settings.socket_dir.clone();
         let place = match (transport, settings.port) {
-            (Transport::Unix, _) => Place::Unix {
-                path: unix::socket_path(&directory, event_name),
-                directory,
-            },
+            (Transport::Unix, _) => {
+                Place::Unix { path: unix::socket_path(&directory, event_name), directory }
+            }
             (Transport::Tcp, None | Some(0)) => Place::Published { directory },
             (Transport::Tcp, Some(port)) => {
                 let numeric = settings.host.parse::<IpAddr>().ok();
-                let found = numeric
-                    .map(|ip| SocketAddr::new(ip, port))
-                    .into_iter()
-                    .collect();
-                Place::Host {
-                    host: settings.host.clone(),
-                    port,
-                    found,
-                }
+                let found = numeric.map(|ip| SocketAddr::new(ip, port)).into_iter().collect();
+                Place::Host { host: settings.host.clone(), port, found }
             }
         };
-        Target {
-            event_name: event_name.to_owned(),
-            place,
-        }
+        Target { event_name: event_name.to_owned(), place }
     }
 
     /// What no attempt could ever mend: a path that is too long for a socket.
@@ -117,10 +106,7 @@ impl Target {
             }
             Place::Published { directory } => discovery::find(&self.event_name, directory)?,
             Place::Host { host, found, .. } => *found.get(index).ok_or_else(|| {
-                Error::new(
-                    Status::State,
-                    format!("Host '{host}' has not been looked up"),
-                )
+                Error::new(Status::State, format!("Host '{host}' has not been looked up"))
             })?,
         };
         tcp::connect(&self.event_name, address)

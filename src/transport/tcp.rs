@@ -25,9 +25,7 @@ pub(super) fn bind(event_name: &str, settings: &Settings) -> Result<Listener> {
         socket,
         address: address.to_string(),
         port: address.port(),
-        files: Files::Tcp {
-            published: published.ok(),
-        },
+        files: Files::Tcp { published: published.ok() },
     })
 }
 
@@ -98,11 +96,7 @@ fn none_free(ip: IpAddr, ports: &RangeInclusive<u16>) -> Error {
              port_range_end, or set port = 0 for any free one"
         )
     };
-    Error::os(
-        Status::InUse,
-        text,
-        &io::Error::from_raw_os_error(libc::EADDRINUSE),
-    )
+    Error::os(Status::InUse, text, &io::Error::from_raw_os_error(libc::EADDRINUSE))
 }
 
 /// An IPv4 peer of an IPv6 socket, named as an IPv4 peer.
@@ -134,11 +128,7 @@ pub(super) fn finish(event_name: &str, socket: OwnedFd, address: SocketAddr) -> 
         return Err(connect_error(event_name, address, &refused));
     }
     let remote = canonical(remote);
-    Ok(Connected {
-        socket,
-        peer: Peer::Tcp(remote),
-        address: remote.to_string(),
-    })
+    Ok(Connected { socket, peer: Peer::Tcp(remote), address: remote.to_string() })
 }
 
 fn remote(socket: &OwnedFd) -> io::Result<SocketAddr> {

@@ -36,20 +36,14 @@ pub(super) fn bind(event_name: &str, settings: &Settings) -> Result<Listener> {
     directory::ensure(&settings.socket_dir)?;
     let lock_path = settings.socket_dir.join(format!("{event_name}.lock"));
     let Some(lock) = LockedFile::take(&lock_path)? else {
-        return Err(in_use(
-            event_name,
-            &format!("it holds {}", lock_path.display()),
-        ));
+        return Err(in_use(event_name, &format!("it holds {}", lock_path.display())));
     };
     match listen(event_name, &path, settings.socket_permissions) {
         Ok((socket, file)) => Ok(Listener {
             socket,
             address: path.to_string_lossy().into_owned(),
             port: 0,
-            files: Files::Unix {
-                socket: settings.auto_remove_socket.then_some(file),
-                lock,
-            },
+            files: Files::Unix { socket: settings.auto_remove_socket.then_some(file), lock },
         }),
         Err(error) => {
             lock.remove();
@@ -95,15 +89,9 @@ fn remove_stale(event_name: &str, path: &Path) -> Result<()> {
         Some(libc::ENOENT) => Ok(()),
         Some(libc::ECONNREFUSED) => fs::remove_file(path).or_else(|error| match error.kind() {
             ErrorKind::NotFound => Ok(()),
-            _ => Err(os_error(
-                format!("Cannot remove the stale socket {shown}"),
-                &error,
-            )),
+            _ => Err(os_error(format!("Cannot remove the stale socket {shown}"), &error)),
         }),
-        _ => Err(os_error(
-            format!("Cannot tell whether a server listens at {shown}"),
-            &error,
-        )),
+        _ => Err(os_error(format!("Cannot tell whether a server listens at {shown}"), &error)),
     }
 }
 
@@ -123,11 +111,7 @@ pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result
     let shown = path.display();
     if !directory::inspect(directory)? {
         let missing = io::Error::from_raw_os_error(libc::ENOENT);
-        return Err(absent(
-            event_name,
-            &format!("{shown} (no such socket_dir)"),
-            &missing,
-        ));
+        return Err(absent(event_name, &format!("{shown} (no such socket_dir)"), &missing));
     }
     let socket = match sys::connect_unix(path) {
         Ok(socket) => socket,
@@ -142,11 +126,7 @@ pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result
         }
     };
     let peer = Peer::Unix(sys::peer_credentials(socket.as_fd()).ok());
-    Ok(Attempt::Connected(Connected {
-        socket,
-        peer,
-        address: path.to_string_lossy().into_owned(),
-    }))
+    Ok(Attempt::Connected(Connected { socket, peer, address: path.to_string_lossy().into_owned() }))
 }
 
 /// That nobody is there, at the address that was tried.

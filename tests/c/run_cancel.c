@@ -42,6 +42,14 @@ TEST(a_thread_cancels_run)
     sock_server_free(server);
 }
 
+static void *cancel_when_a_client_is_there(void *argument)
+{
+    (void)argument;
+    wait_clients(server, 1);
+    CHECK_INT(sock_server_cancel(server), DOTSOCK_OK);
+    return NULL;
+}
+
 TEST(run_goes_on_with_its_clients)
 {
     server = new_server(DOTSOCK_UNIX, "e", NULL);
@@ -51,10 +59,9 @@ TEST(run_goes_on_with_its_clients)
     sock_client *client = join("e", NULL);
     CHECK_STATUS(sock_server_start(server), DOTSOCK_E_STATE);
     CHECK_STATUS(sock_server_open(server), DOTSOCK_E_STATE);
-    pthread_t thread = check_thread(cancel_soon, NULL);
+    pthread_t thread = check_thread(cancel_when_a_client_is_there, NULL);
     CHECK_STATUS(sock_server_run(server), DOTSOCK_E_CANCELLED);
     check_join(thread);
-    wait_clients(server, 1);
     SEND(server, 1); /* between two runs, too */
     EXPECT_NUMBER(client, 1);
     CHECK_OK(sock_server_stop(server));
@@ -181,7 +188,7 @@ static void *stop_and_continue(void *argument)
         for (int i = 0; i < 30; i++)
             check_pause();
         kill(self, SIGCONT);
-        _exit(0);
+        check_leave_child();
     }
     CHECK_INT(check_child(pid), 0);
     CHECK_INT(sock_server_cancel(server), DOTSOCK_OK);

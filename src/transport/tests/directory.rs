@@ -80,10 +80,7 @@ fn one_that_all_may_write_needs_the_sticky_bit() {
     fs::create_dir(&settings.socket_dir).unwrap();
     for unsafe_mode in [0o777, 0o707, 0o702] {
         set_mode(&settings.socket_dir, unsafe_mode);
-        let (named, remedy) = (
-            format!("{unsafe_mode:04o}"),
-            format!("{:04o}", unsafe_mode & !2),
-        );
+        let (named, remedy) = (format!("{unsafe_mode:04o}"), format!("{:04o}", unsafe_mode & !2));
         assert_refused(&settings, &[&named, &remedy, "sticky", "socket_dir"]);
     }
     for safe_mode in [0o1777, 0o755, 0o770, 0o700] {
@@ -115,14 +112,8 @@ fn what_is_no_directory_is_no_place() {
         settings.socket_dir = settings.socket_dir.join(inner);
         let not_a_directory = (Status::Io, Some(libc::ENOTDIR));
         assert_eq!(failure(bind(Transport::Unix, &settings)), not_a_directory);
-        assert_eq!(
-            failure(connect(Transport::Unix, "e", &settings)),
-            not_a_directory
-        );
-        assert_eq!(
-            failure(connect(Transport::Tcp, "e", &settings)),
-            not_a_directory
-        );
+        assert_eq!(failure(connect(Transport::Unix, "e", &settings)), not_a_directory);
+        assert_eq!(failure(connect(Transport::Tcp, "e", &settings)), not_a_directory);
     }
 }
 

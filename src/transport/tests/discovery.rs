@@ -31,11 +31,9 @@ fn held(path: &Path, content: &[u8]) -> File {
 fn the_file_says_where_the_server_is() {
     let (_root, mut settings) = place();
     let path = settings.socket_dir.join("e.tcp");
-    for (host, shown, permissions) in [
-        ("127.0.0.1", "127.0.0.1", 0o600),
-        ("0.0.0.0", "127.0.0.1", 0o644),
-        ("::", "[::1]", 0o400),
-    ] {
+    for (host, shown, permissions) in
+        [("127.0.0.1", "127.0.0.1", 0o600), ("0.0.0.0", "127.0.0.1", 0o644), ("::", "[::1]", 0o400)]
+    {
         settings.host = host.to_owned();
         settings.socket_permissions = permissions;
         let Ok(listener) = bind(Transport::Tcp, &settings) else {
@@ -61,11 +59,7 @@ fn a_stale_file_counts_as_missing_and_is_replaced() {
     drop(bind(Transport::Tcp, &settings).unwrap());
     assert_eq!(names(&settings.socket_dir), ["e.tcp"]);
     assert_eq!(failure(connect(Transport::Tcp, "e", &settings)), missing);
-    assert_fails(
-        connect(Transport::Tcp, "e", &settings),
-        Status::Closed,
-        &["stale", "e.tcp"],
-    );
+    assert_fails(connect(Transport::Tcp, "e", &settings), Status::Closed, &["stale", "e.tcp"]);
 
     let listener = bind(Transport::Tcp, &settings).unwrap();
     assert!(is_published(&listener));
@@ -78,11 +72,7 @@ fn what_a_crash_left_under_the_first_name_is_used_again() {
     let (_root, settings) = place();
     fs::create_dir(&settings.socket_dir).unwrap();
     let left = settings.socket_dir.join(".e.tcp.new");
-    fs::write(
-        &left,
-        "longer than any address that could be written over it",
-    )
-    .unwrap();
+    fs::write(&left, "longer than any address that could be written over it").unwrap();
     set_mode(&left, 0o400);
     let listener = bind(Transport::Tcp, &settings).unwrap();
     assert_eq!(names(&settings.socket_dir), ["e.tcp"]);
@@ -94,10 +84,7 @@ fn what_a_crash_left_under_the_first_name_is_used_again() {
 fn nothing_is_written_through_a_name_that_somebody_laid_out() {
     let (root, settings) = place();
     fs::create_dir(&settings.socket_dir).unwrap();
-    let (precious, trap) = (
-        root.path().join("precious"),
-        settings.socket_dir.join(".e.tcp.new"),
-    );
+    let (precious, trap) = (root.path().join("precious"), settings.socket_dir.join(".e.tcp.new"));
     fs::write(&precious, "precious").unwrap();
     fs::hard_link(&precious, &trap).unwrap();
     let listener = bind(Transport::Tcp, &settings).unwrap();
@@ -153,10 +140,7 @@ fn of_many_that_publish_at_once_one_is_found_whoever_looks_on() {
                 });
             }
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(start)).collect();
-            let listeners = threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect();
+            let listeners = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
             done.store(true, Ordering::SeqCst);
             listeners
         });
@@ -203,36 +187,18 @@ fn only_files_that_can_be_trusted_are_read() {
     let _held = held(&elsewhere, line.as_bytes());
     symlink(&elsewhere, &path).unwrap();
     let named = [path.to_str().unwrap(), "remove it"];
-    assert_fails(
-        connect(Transport::Tcp, "e", &settings),
-        Status::Permission,
-        &named,
-    );
+    assert_fails(connect(Transport::Tcp, "e", &settings), Status::Permission, &named);
     fs::remove_file(&path).unwrap();
 
-    assert!(
-        Command::new("mkfifo")
-            .arg(&path)
-            .status()
-            .unwrap()
-            .success()
-    );
-    assert_fails(
-        connect(Transport::Tcp, "e", &settings),
-        Status::Permission,
-        &named,
-    );
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    assert_fails(connect(Transport::Tcp, "e", &settings), Status::Permission, &named);
     fs::remove_file(&path).unwrap();
 
     let _held = held(&path, line.as_bytes());
     connect(Transport::Tcp, "e", &settings).unwrap();
     if is_root() {
         chown(&path, Some(OTHER_USER), None).unwrap();
-        assert_fails(
-            connect(Transport::Tcp, "e", &settings),
-            Status::Permission,
-            &named,
-        );
+        assert_fails(connect(Transport::Tcp, "e", &settings), Status::Permission, &named);
     }
 }
 

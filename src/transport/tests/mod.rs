@@ -72,9 +72,8 @@ fn mode(path: &Path) -> u32 {
 
 fn names(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -85,10 +84,8 @@ fn connect(transport: Transport, event_name: &str, settings: &Settings) -> Resul
     match target.attempt(0)? {
         Attempt::Connected(connected) => Ok(connected),
         Attempt::Pending { socket, address } => {
-            let ready = sys::poll(
-                &[(socket.as_fd(), sys::WaitFor::Write)],
-                Some(Duration::from_secs(5)),
-            );
+            let ready =
+                sys::poll(&[(socket.as_fd(), sys::WaitFor::Write)], Some(Duration::from_secs(5)));
             assert_eq!(ready.unwrap(), sys::Readiness::Ready);
             target.finish(socket, address)
         }
@@ -122,38 +119,16 @@ fn assert_fails<T: std::fmt::Debug>(result: Result<T>, status: Status, named: &[
     let error = result.unwrap_err();
     assert_eq!(error.status(), status, "{error}");
     for name in named {
-        assert!(
-            error.to_string().contains(name),
-            "{name:?} is missing: {error}"
-        );
-    }
-}
-
-/// Waits until `done` says so, within a deadline.
-#[track_caller]
-fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = sys::Monotonic::now().after(Duration::from_secs(20));
-    while !done() {
-        assert!(!deadline.remaining().is_zero(), "{what} did not happen");
-        std::thread::yield_now();
+        assert!(error.to_string().contains(name), "{name:?} is missing: {error}");
     }
 }
 
 #[test]
 fn peers_are_named_for_logs() {
-    let credentials = Credentials {
-        uid: 1000,
-        pid: 4242,
-    };
-    assert_eq!(
-        Peer::Unix(Some(credentials)).to_string(),
-        "uid 1000, pid 4242"
-    );
+    let credentials = Credentials { uid: 1000, pid: 4242 };
+    assert_eq!(Peer::Unix(Some(credentials)).to_string(), "uid 1000, pid 4242");
     assert_eq!(Peer::Unix(None).to_string(), "unknown peer");
-    assert_eq!(
-        Peer::Tcp("[::1]:9000".parse().unwrap()).to_string(),
-        "[::1]:9000"
-    );
+    assert_eq!(Peer::Tcp("[::1]:9000".parse().unwrap()).to_string(), "[::1]:9000");
 }
 
 #[test]
@@ -170,11 +145,7 @@ fn a_server_of_another_unprivileged_user_is_refused() {
         Status::Permission,
         &[&shown, &own, "allow_foreign_server"],
     );
-    assert_fails(
-        check_server(&Peer::Unix(None), &settings),
-        Status::Permission,
-        &["unknown user"],
-    );
+    assert_fails(check_server(&Peer::Unix(None), &settings), Status::Permission, &["unknown user"]);
     settings.allow_foreign_server = true;
     assert!(check_server(&server(OTHER_USER), &settings).is_ok());
     assert!(check_server(&Peer::Unix(None), &settings).is_ok());

@@ -14,16 +14,8 @@ fn child_command(umask: &str, role: &str, directory: &Path) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", "umask $0 && exec \"$@\"", umask]);
     command.arg(std::env::current_exe().unwrap());
-    command.args([
-        "--exact",
-        "transport::tests::processes::child",
-        "--nocapture",
-    ]);
-    command
-        .env(ROLE, role)
-        .env(DIRECTORY, directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped());
+    command.args(["--exact", "transport::tests::processes::child", "--nocapture"]);
+    command.env(ROLE, role).env(DIRECTORY, directory).stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
 
@@ -32,11 +24,7 @@ fn child_command(umask: &str, role: &str, directory: &Path) -> Command {
 fn users() -> Vec<u32> {
     let other_can_run = || {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command
-            .arg("--list")
-            .stdout(Stdio::null())
-            .uid(OTHER_USER)
-            .gid(OTHER_USER);
+        command.arg("--list").stdout(Stdio::null()).uid(OTHER_USER).gid(OTHER_USER);
         command.status().is_ok_and(|status| status.success())
     };
     let mut users = vec![sys::effective_uid()];
@@ -60,21 +48,13 @@ fn shared_place() -> tempfile::TempDir {
 
 fn finish(child: Child) {
     let output = child.wait_with_output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Waits until the child says that it serves.
 fn wait_until_serving(child: &mut Child) {
     let lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
-    assert!(
-        lines
-            .map_while(io::Result::ok)
-            .any(|line| line.ends_with("serving"))
-    );
+    assert!(lines.map_while(io::Result::ok).any(|line| line.ends_with("serving")));
 }
 
 /// Does nothing, except in the processes that the tests below start.
@@ -137,18 +117,13 @@ fn modes_are_right_whatever_the_umask() {
 
 fn race(settings: &Settings) {
     let results: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..16)
-            .map(|_| scope.spawn(|| bind(Transport::Unix, settings)))
-            .collect();
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap())
-            .collect()
+        let threads: Vec<_> =
+            (0..16).map(|_| scope.spawn(|| bind(Transport::Unix, settings))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
     assert_eq!(won.len(), 1);
-    lost.into_iter()
-        .for_each(|result| assert_fails(result, Status::InUse, &["e.lock"]));
+    lost.into_iter().for_each(|result| assert_fails(result, Status::InUse, &["e.lock"]));
 }
 
 #[test]
@@ -159,11 +134,7 @@ fn one_wins_under_the_strictest_umask() {
             let own = root.path().join("own");
             fs::create_dir(&own).unwrap();
             std::os::unix::fs::chown(&own, Some(uid), None).unwrap();
-            finish(
-                as_user(child_command("0777", "race", &own), uid)
-                    .spawn()
-                    .unwrap(),
-            );
+            finish(as_user(child_command("0777", "race", &own), uid).spawn().unwrap());
         }
     }
 }
@@ -182,11 +153,7 @@ fn a_directory_that_one_may_not_write_is_an_error() {
     for uid in users().into_iter().filter(|uid| *uid != 0) {
         let root = tempfile::tempdir().unwrap();
         set_mode(root.path(), 0o555);
-        finish(
-            as_user(child_command("022", "no_access", root.path()), uid)
-                .spawn()
-                .unwrap(),
-        );
+        finish(as_user(child_command("022", "no_access", root.path()), uid).spawn().unwrap());
         set_mode(root.path(), 0o755);
     }
 }
@@ -195,32 +162,19 @@ fn a_directory_that_one_may_not_write_is_an_error() {
 fn what_a_killed_server_leaves_is_replaced() {
     let (_root, mut settings) = place();
     settings.port = Some(0);
-    let mut child = child_command("022", "serve", &settings.socket_dir)
-        .spawn()
-        .unwrap();
+    let mut child = child_command("022", "serve", &settings.socket_dir).spawn().unwrap();
     wait_until_serving(&mut child);
     assert_fails(bind(Transport::Unix, &settings), Status::InUse, &[]);
     let found = connect(Transport::Unix, "e", &settings).unwrap();
-    let expected = Credentials {
-        uid: sys::effective_uid(),
-        pid: child.id() as i32,
-    };
+    let expected = Credentials { uid: sys::effective_uid(), pid: child.id() as i32 };
     assert_eq!(found.peer, Peer::Unix(Some(expected)));
     connect(Transport::Tcp, "e", &settings).unwrap();
 
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(names(&settings.socket_dir), ["e.lock", "e.sock", "e.tcp"]);
-    assert_fails(
-        connect(Transport::Unix, "e", &settings),
-        Status::Closed,
-        &[],
-    );
-    assert_fails(
-        connect(Transport::Tcp, "e", &settings),
-        Status::Closed,
-        &["stale"],
-    );
+    assert_fails(connect(Transport::Unix, "e", &settings), Status::Closed, &[]);
+    assert_fails(connect(Transport::Tcp, "e", &settings), Status::Closed, &["stale"]);
     stop(bind(Transport::Unix, &settings).unwrap());
     stop(bind(Transport::Tcp, &settings).unwrap());
     assert!(names(&settings.socket_dir).is_empty());
@@ -233,26 +187,13 @@ fn a_server_of_another_user_is_known_as_such() {
     };
     let root = shared_place();
     let settings = settings(root.path());
-    let mut child = as_user(child_command("0", "serve", root.path()), uid)
-        .spawn()
-        .unwrap();
+    let mut child = as_user(child_command("0", "serve", root.path()), uid).spawn().unwrap();
     wait_until_serving(&mut child);
     let found = connect(Transport::Unix, "e", &settings).unwrap();
-    let expected = Credentials {
-        uid,
-        pid: child.id() as i32,
-    };
+    let expected = Credentials { uid, pid: child.id() as i32 };
     assert_eq!(found.peer, Peer::Unix(Some(expected)));
-    assert_fails(
-        check_server(&found.peer, &settings),
-        Status::Permission,
-        &[&uid.to_string()],
-    );
-    assert_fails(
-        connect(Transport::Tcp, "e", &settings),
-        Status::Permission,
-        &["e.tcp"],
-    );
+    assert_fails(check_server(&found.peer, &settings), Status::Permission, &[&uid.to_string()]);
+    assert_fails(connect(Transport::Tcp, "e", &settings), Status::Permission, &["e.tcp"]);
     child.kill().unwrap();
     child.wait().unwrap();
 }

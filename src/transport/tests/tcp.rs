@@ -10,9 +10,8 @@ fn has_ipv6() -> bool {
 fn neighbours(count: u16) -> (u16, Vec<TcpListener>) {
     for start in (20000..60000).step_by(usize::from(count)) {
         let ports = start..start + count;
-        let held: Vec<_> = ports
-            .map_while(|port| TcpListener::bind(("127.0.0.1", port)).ok())
-            .collect();
+        let held: Vec<_> =
+            ports.map_while(|port| TcpListener::bind(("127.0.0.1", port)).ok()).collect();
         if held.len() == usize::from(count) {
             return (start, held);
         }
@@ -30,15 +29,9 @@ fn a_tcp_server_is_found_by_its_event_or_its_port() {
 
     let connected = connect(Transport::Tcp, "e", &settings).unwrap();
     assert_eq!(connected.address, listener.address());
-    assert_eq!(
-        connected.peer,
-        Peer::Tcp(listener.address().parse().unwrap())
-    );
+    assert_eq!(connected.peer, Peer::Tcp(listener.address().parse().unwrap()));
     let (_socket, peer) = listener.accept().unwrap().unwrap();
-    assert_eq!(
-        peer,
-        Peer::Tcp(sys::local_address(connected.socket.as_fd()).unwrap())
-    );
+    assert_eq!(peer, Peer::Tcp(sys::local_address(connected.socket.as_fd()).unwrap()));
 
     let mut fixed = settings.clone();
     (fixed.port, fixed.socket_dir) = (Some(listener.port()), "/nowhere".into());
@@ -87,11 +80,7 @@ fn the_first_free_port_of_the_range_is_taken() {
     stop(listener);
 
     settings.port = Some(start);
-    assert_fails(
-        bind(Transport::Tcp, &settings),
-        Status::InUse,
-        &[&start.to_string()],
-    );
+    assert_fails(bind(Transport::Tcp, &settings), Status::InUse, &[&start.to_string()]);
     settings.port = None;
     (settings.port_range_start, settings.port_range_end) = (start + 3, start);
     assert_fails(bind(Transport::Tcp, &settings), Status::Invalid, &named);
@@ -106,11 +95,7 @@ fn hosts_that_are_none_of_ours() {
     let expected = (Status::Io, Some(libc::EADDRNOTAVAIL));
     assert_eq!(failure(bind(Transport::Tcp, &settings)), expected);
     settings.host = "no such host".to_owned();
-    assert_fails(
-        bind(Transport::Tcp, &settings),
-        Status::Io,
-        &["'no such host'"],
-    );
+    assert_fails(bind(Transport::Tcp, &settings), Status::Io, &["'no such host'"]);
 }
 
 #[test]
@@ -188,15 +173,11 @@ fn an_ipv4_peer_of_an_ipv6_server_is_named_as_such() {
 fn a_socket_that_connects_to_itself_has_found_no_server() {
     let (_root, mut settings) = place();
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
-    let mut bounds = range
-        .split_whitespace()
-        .map(|bound| bound.parse::<u16>().unwrap());
+    let mut bounds = range.split_whitespace().map(|bound| bound.parse::<u16>().unwrap());
     let (low, high) = (bounds.next().unwrap(), bounds.next().unwrap());
     // Of the parity from which the kernel chooses first for connections, and last for listeners
     // without a port, as other tests have them.
-    let free = (low..=high)
-        .step_by(2)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    let free = (low..=high).step_by(2).find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
     settings.port = free;
     let target = Target::new(Transport::Tcp, "e", &settings);
     // The kernel goes through the ports in order, so that it comes by that one in half of these.

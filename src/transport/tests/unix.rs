@@ -22,20 +22,14 @@ fn a_unix_server_is_found_and_leaves_nothing() {
 
     let connected = connect(Transport::Unix, "e", &settings).unwrap();
     assert_eq!(connected.address, listener.address());
-    let own = Credentials {
-        uid: sys::effective_uid(),
-        pid: std::process::id() as i32,
-    };
+    let own = Credentials { uid: sys::effective_uid(), pid: std::process::id() as i32 };
     assert_eq!(connected.peer, Peer::Unix(Some(own)));
     let (_socket, peer) = listener.accept().unwrap().unwrap();
     assert_eq!(peer, Peer::Unix(Some(own)));
 
     listener.withdraw();
     assert_eq!(names(&settings.socket_dir), ["e.lock"]);
-    assert_eq!(
-        bind(Transport::Unix, &settings).unwrap_err().status(),
-        Status::InUse
-    );
+    assert_eq!(bind(Transport::Unix, &settings).unwrap_err().status(), Status::InUse);
     listener.release();
     assert!(names(&settings.socket_dir).is_empty());
 }
@@ -65,10 +59,7 @@ fn of_many_that_start_at_once_one_wins() {
                 bind(Transport::Unix, &settings)
             };
             let threads: Vec<_> = (0..16).map(|_| scope.spawn(start)).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap())
-                .collect()
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let (won, lost): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
         assert_eq!(won.len(), 1);
@@ -130,11 +121,7 @@ fn a_live_server_of_another_make_is_respected() {
     let path = settings.socket_dir.join("e.sock");
 
     let other = UnixListener::bind(&path).unwrap();
-    assert_fails(
-        bind(Transport::Unix, &settings),
-        Status::InUse,
-        &[path.to_str().unwrap()],
-    );
+    assert_fails(bind(Transport::Unix, &settings), Status::InUse, &[path.to_str().unwrap()]);
     let mut waiting = Vec::new();
     let full = loop {
         match sys::connect_unix(&path) {
@@ -143,11 +130,7 @@ fn a_live_server_of_another_make_is_respected() {
         }
     };
     assert_eq!(full.raw_os_error(), Some(libc::EAGAIN));
-    assert_fails(
-        bind(Transport::Unix, &settings),
-        Status::InUse,
-        &[path.to_str().unwrap()],
-    );
+    assert_fails(bind(Transport::Unix, &settings), Status::InUse, &[path.to_str().unwrap()]);
     let busy = Target::new(Transport::Unix, "e", &settings).attempt(0);
     assert!(matches!(busy, Ok(Attempt::Busy)));
     assert_eq!(names(&settings.socket_dir), ["e.sock"]);
@@ -155,11 +138,7 @@ fn a_live_server_of_another_make_is_respected() {
 
     stop(bind(Transport::Unix, &settings).unwrap());
     let _datagram = UnixDatagram::bind(&path).unwrap();
-    assert_fails(
-        bind(Transport::Unix, &settings),
-        Status::InUse,
-        &[path.to_str().unwrap()],
-    );
+    assert_fails(bind(Transport::Unix, &settings), Status::InUse, &[path.to_str().unwrap()]);
     assert_eq!(names(&settings.socket_dir), ["e.sock"]);
 }
 
@@ -173,13 +152,9 @@ fn what_is_no_socket_stays() {
     let makers: [Maker; 5] = [
         ("regular file", &|path| fs::write(path, "precious").unwrap()),
         ("directory", &|path| fs::create_dir(path).unwrap()),
-        ("symbolic link", &|path| {
-            symlink(root.path().join("nothing"), path).unwrap()
-        }),
+        ("symbolic link", &|path| symlink(root.path().join("nothing"), path).unwrap()),
         ("symbolic link", &|path| symlink(&elsewhere, path).unwrap()),
-        ("FIFO", &|path| {
-            assert!(Command::new("mkfifo").arg(path).status().unwrap().success())
-        }),
+        ("FIFO", &|path| assert!(Command::new("mkfifo").arg(path).status().unwrap().success())),
     ];
     for (what, make) in makers {
         for name in ["e.sock", "e.lock"] {
@@ -194,12 +169,7 @@ fn what_is_no_socket_stays() {
             assert_fails(bind(Transport::Unix, &settings), Status::Io, &named);
             assert_eq!(fs::symlink_metadata(&path).unwrap().ino(), before.ino());
             assert_eq!(names(&settings.socket_dir), [name], "nothing else is left");
-            if before.is_dir() {
-                fs::remove_dir(&path)
-            } else {
-                fs::remove_file(&path)
-            }
-            .unwrap();
+            if before.is_dir() { fs::remove_dir(&path) } else { fs::remove_file(&path) }.unwrap();
         }
     }
 }
@@ -219,10 +189,7 @@ fn a_lock_file_that_is_left_over_does_no_harm() {
 #[test]
 fn only_own_files_are_removed() {
     let (_root, settings) = place();
-    let (socket, lock) = (
-        settings.socket_dir.join("e.sock"),
-        settings.socket_dir.join("e.lock"),
-    );
+    let (socket, lock) = (settings.socket_dir.join("e.sock"), settings.socket_dir.join("e.lock"));
     let first = bind(Transport::Unix, &settings).unwrap();
     fs::remove_file(&socket).unwrap();
     fs::remove_file(&lock).unwrap();
@@ -274,11 +241,7 @@ fn no_server_is_closed_and_makes_nothing() {
     assert_eq!(failure(connect(Transport::Unix, "e", &settings)), closed);
     let path = settings.socket_dir.join("e.sock");
     let named = ["'e'", path.to_str().unwrap()];
-    assert_fails(
-        connect(Transport::Unix, "e", &settings),
-        Status::Closed,
-        &named,
-    );
+    assert_fails(connect(Transport::Unix, "e", &settings), Status::Closed, &named);
     assert!(names(&settings.socket_dir).is_empty());
 }
 
@@ -296,15 +259,7 @@ fn paths_end_where_the_system_ends_them() {
     let path = settings.socket_dir.join("e.sock");
     let named = ["108", "107", path.to_str().unwrap()];
     assert_fails(bind(Transport::Unix, &settings), Status::Invalid, &named);
-    assert_fails(
-        connect(Transport::Unix, "e", &settings),
-        Status::Invalid,
-        &named,
-    );
-    assert_fails(
-        Target::new(Transport::Unix, "e", &settings).check(),
-        Status::Invalid,
-        &named,
-    );
+    assert_fails(connect(Transport::Unix, "e", &settings), Status::Invalid, &named);
+    assert_fails(Target::new(Transport::Unix, "e", &settings).check(), Status::Invalid, &named);
     assert!(!settings.socket_dir.exists());
 }
