@@ -31,7 +31,11 @@ func (e *Ext) CodecEncodeSelf(encoder *codec.Encoder) {
 func (e *Ext) CodecDecodeSelf(decoder *codec.Decoder) {
 	var raw codec.RawExt
 	decoder.MustDecode(&raw)
-	*e = Ext{Type: int8(raw.Tag), Data: raw.Data}
+	*e = extOf(raw)
+}
+
+func extOf(raw codec.RawExt) Ext {
+	return Ext{Type: int8(raw.Tag), Data: append([]byte{}, raw.Data...)}
 }
 
 // messagePack is how all payloads are written and read: in the shortest encodings, binary data and
@@ -306,7 +310,7 @@ func tidy(value any) any {
 			return int64(value)
 		}
 	case codec.RawExt:
-		return Ext{Type: int8(value.Tag), Data: value.Data}
+		return extOf(value)
 	case []any:
 		for i, element := range value {
 			value[i] = tidy(element)

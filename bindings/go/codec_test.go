@@ -53,7 +53,7 @@ func TestEveryTypeOfValue(t *testing.T) {
 		{stamp, stamp},
 		{dotsock.Ext{Type: 5, Data: []byte{1}}, dotsock.Ext{Type: 5, Data: []byte{1}}},
 		{dotsock.Ext{Type: -7, Data: []byte{1, 2, 3}}, dotsock.Ext{Type: -7, Data: []byte{1, 2, 3}}},
-		{&dotsock.Ext{Type: 1}, dotsock.Ext{Type: 1}},
+		{&dotsock.Ext{Type: 1}, dotsock.Ext{Type: 1, Data: []byte{}}},
 		{&url.URL{Scheme: "https", Host: "example.org"}, []byte("https://example.org")},
 	} {
 		message := through(t, map[string]any{"value": test.sent})
