@@ -59,6 +59,8 @@ test: tools all-checks
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
 	tests/faults/run.sh $(STAGE) --quick
+	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
+	tests/faults/run.sh $(STAGE) --quick
 
 .PHONY: bench
 bench: stage
