@@ -26,6 +26,8 @@ help:
 	@echo 'make build       the libraries, in $(RELEASE)'
 	@echo 'make demo        a C server and two C clients, and what they say to each other'
 	@echo 'make test        every test'
+	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
+	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
 	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
 	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall   with the same variables: removes what install installed'
@@ -55,6 +57,12 @@ test: tools all-checks
 	$(MAKE) --no-print-directory stage
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
+	tests/c/run.sh $(STAGE) --valgrind
+	tests/faults/run.sh $(STAGE) --quick
+
+.PHONY: bench
+bench: stage
+	@$(MAKE) --no-print-directory -C benches bench QUICK='$(QUICK)' SECTIONS='$(SECTIONS)'
 
 .PHONY: tools stage
 tools:

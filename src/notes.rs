@@ -17,6 +17,11 @@ impl Notes {
         }
     }
 
+    /// Adds the records of `other`, which keeps none.
+    pub fn append(&mut self, other: &mut Notes) {
+        self.0.append(&mut other.0);
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

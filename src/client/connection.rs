@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::ClientStats;
+use super::{ClientStats, spare};
 use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic};
@@ -120,15 +120,17 @@ impl Connection {
 
     /// Reads once, without waiting.
     pub fn read(&mut self, settings: &Settings, stats: &mut ClientStats) -> Result<Read> {
-        let room = self.buffer.room(settings.buffer_size)?;
-        let size = room.len();
-        let result = sys::receive(self.socket.as_fd(), room);
+        if self.buffer.capacity() < settings.buffer_size && !self.buffer.expects_large() {
+            self.buffer.lend(spare::take());
+        }
+        let socket = self.socket.as_fd();
+        let read = |to: &mut Vec<u8>, most| sys::receive_to(socket, to, most);
+        let (size, result) = self.buffer.fill(settings.buffer_size, read)?;
         self.looked = Monotonic::coarse();
         self.likely_more = false;
         Ok(match result {
             Ok(0) => Read::End("the server closed it".into()),
             Ok(count) => {
-                self.buffer.filled(count);
                 self.likely_more = count == size;
                 stats.bytes_received += count as u64;
                 self.excuse_late_reader(settings);
@@ -154,6 +156,9 @@ impl Connection {
                         self.incomplete_since = None;
                     } else if self.incomplete_since.is_none() {
                         self.incomplete_since = Some(Monotonic::now());
+                    }
+                    if !self.buffer.expects_large() {
+                        spare::give_back(self.buffer.release());
                     }
                     return Ok(Next::Nothing);
                 }

@@ -16,6 +16,7 @@ mod outbox;
 mod receiving;
 mod reconnect;
 mod sending;
+mod spare;
 mod state;
 mod stats;
 mod waiting;

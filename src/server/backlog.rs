@@ -67,6 +67,11 @@ impl Backlog {
         self.entries.front().is_some_and(|entry| entry.number <= number)
     }
 
+    /// Whether this broadcast waits.
+    pub fn has(&self, number: u64) -> bool {
+        self.entries.binary_search_by_key(&number, |entry| entry.number).is_ok()
+    }
+
     /// The number of the newest entry.
     pub fn newest(&self) -> Option<u64> {
         self.entries.back().map(|entry| entry.number)

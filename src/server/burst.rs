@@ -70,11 +70,9 @@ impl Burst {
         self.standby && !self.corked
     }
 
-    /// Decides about a message that was appended to `bytes` collected bytes, at `now`.
+    /// Decides about a message that was appended to `bytes` collected bytes, at `now`, while sends
+    /// are timed.
     pub fn decide(&mut self, bytes: usize, limit: usize, now: WallClock) -> Decision {
-        if self.corked {
-            return if bytes < limit { Decision::Collect } else { Decision::WriteNow };
-        }
         let mut begins = false;
         if !self.active {
             let quick = now.since(self.last_end) < self.inline_cost / 2;
@@ -105,6 +103,13 @@ impl Burst {
             let cost = self.last_cost.min(self.inline_cost * 4);
             self.inline_cost = ((self.inline_cost * 7 + cost) / 8).min(most);
         }
+    }
+
+    /// A sender was held up by sockets that are full, and now goes on: with its burst, if it was one
+    /// and sends again at once, even though the time without a send has ended that.
+    pub fn goes_on_after_wait(&mut self, now: WallClock) {
+        self.last_end = now;
+        self.streak = ENTER;
     }
 
     /// The number of clients has changed, and so has what a send costs.

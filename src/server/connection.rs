@@ -1,9 +1,11 @@
 //! One client as the engine sees it: bytes come in, frames come out.
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use crate::sys::Monotonic;
+use crate::Result;
+use crate::sys::{self, Monotonic};
 use crate::transport::Peer;
 use crate::wire::frame::FrameBuffer;
 
@@ -20,5 +22,13 @@ pub(crate) struct Connection {
 impl Connection {
     pub fn new(socket: Arc<OwnedFd>, peer: Peer) -> Connection {
         Connection { socket, peer, buffer: FrameBuffer::default(), frame_due: None, denied: false }
+    }
+
+    /// Reads once, without waiting: how much, or why not; an error outside says that memory for it
+    /// could not be had.
+    pub fn receive(&mut self, size: usize) -> Result<io::Result<usize>> {
+        let socket = self.socket.as_fd();
+        let read = |to: &mut Vec<u8>, most| sys::receive_to(socket, to, most);
+        self.buffer.fill(size, read).map(|(_, received)| received)
     }
 }

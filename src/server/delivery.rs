@@ -262,6 +262,8 @@ impl Delivery {
     pub fn broadcast(&mut self, out: &Outgoing) -> Result<Option<Unfinished>> {
         let length = self.common.frame_len(out);
         if self.common.live == 0 {
+            // What was collected for clients that can't be written to any more is older.
+            self.distribute(Write::Now);
             let frame = Arc::new(self.common.frame(out)?);
             self.broadcasts += 1;
             self.retain(out, &frame);
@@ -277,14 +279,16 @@ impl Delivery {
         if length >= LARGE {
             return self.broadcast_large(out);
         }
-        let now = WallClock::now();
+        if self.collected.bytes.len() + length > self.common.settings.client_queue_size {
+            self.distribute(self.by_sender());
+        }
+        let (now, start) = (WallClock::now(), self.collected.bytes.len());
         self.common.append(out, now, &mut self.collected)?;
         self.broadcasts += 1;
-        if self.common.settings.retain_last {
-            let start = self.collected.bytes.len() - length;
-            if let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]]) {
-                self.retain(out, &Arc::new(frame));
-            }
+        if self.common.settings.retain_last
+            && let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]])
+        {
+            self.retain(out, &Arc::new(frame));
         }
         self.write_or_collect(now);
         Ok(self.pace.take().map(Unfinished::Pace))
@@ -528,7 +532,9 @@ impl Delivery {
     pub fn set_standby(&mut self, standby: bool) {
         self.burst.standby = standby;
         if !standby {
-            self.write_collected();
+            if !self.burst.corked {
+                self.distribute(Write::Now);
+            }
             self.burst.end();
         }
     }
@@ -548,6 +554,12 @@ impl Delivery {
         let mut client = Recipient::new(socket, peer, connected_at_ms);
         let common = &mut self.common;
         common.live += 1;
+        if let Some(id) = common.heir.as_ref().map(|heir| heir.id)
+            && !self.clients.contains_key(&id)
+        {
+            // It is about to leave, and gets no more of the backlog than it has.
+            common.end_inheritance(id);
+        }
         if let Some(until) = common.backlog.newest().filter(|_| common.heir.is_none()) {
             common.heir = Some(Heir { id, until, lent: None });
         }
@@ -577,9 +589,10 @@ impl Delivery {
     /// Forgets the backlog, but not the retained message that a client was promised.
     pub fn clear_queue(&mut self) {
         let common = &mut self.common;
+        let promised = common.retained.clone().filter(|entry| common.backlog.has(entry.number));
         common.backlog.clear();
         let Some(heir) = &mut common.heir else { return };
-        match common.retained.clone().filter(|entry| entry.number <= heir.until) {
+        match promised.filter(|entry| entry.number <= heir.until) {
             Some(entry) => {
                 heir.lent = Some(entry.number);
                 common.backlog.insert(entry);
@@ -632,3 +645,6 @@ fn full(id: u64, limit: usize) -> Error {
     );
     Error::new(Status::Full, text)
 }
+
+#[cfg(test)]
+mod tests;

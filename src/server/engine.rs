@@ -3,7 +3,7 @@
 //! It never waits. Whoever drives the server (its own thread, `run`, `next`) waits outside of the
 //! engine's lock, tells it which descriptors are ready, and takes its events one at a time.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,14 +42,16 @@ pub(crate) struct Engine {
     pub(super) io: Arc<Io>,
     /// Taken away when the server stops.
     listener: Option<Listener>,
-    pub(super) connections: HashMap<u64, Connection>,
-    farewells: HashMap<u64, Farewell>,
+    pub(super) connections: BTreeMap<u64, Connection>,
+    farewells: BTreeMap<u64, Farewell>,
     /// Moments at which a client (or the listener) has to be looked at, soonest first.
     pub(super) deadlines: BTreeSet<(Monotonic, u64)>,
     armed: Option<Monotonic>,
     events: VecDeque<Happened>,
     /// The client whose bytes are being cut into frames.
     pub(super) current: Option<u64>,
+    /// The client that was read from last, and how many times in a row.
+    pub(super) talker: Option<(u64, u32)>,
     /// Memory to read into, lent to the connection that reads.
     pub(super) spare: Vec<u8>,
     ready: [EpollEvent; BATCH],
@@ -67,12 +69,13 @@ impl Engine {
         Engine {
             io,
             listener: Some(listener),
-            connections: HashMap::new(),
-            farewells: HashMap::new(),
+            connections: BTreeMap::new(),
+            farewells: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             armed: None,
             events: VecDeque::new(),
             current: None,
+            talker: None,
             spare: Vec::new(),
             ready: [EpollEvent::EMPTY; BATCH],
             ready_at: 0,
@@ -111,8 +114,18 @@ impl Engine {
         (self.ready_at, self.ready_end) = (0, ready.len());
     }
 
-    /// Asks, without waiting, which descriptors are ready.
-    pub fn look(&mut self) {
+    /// Asks, without waiting, which descriptors are ready. A client that speaks all the time is
+    /// read from without asking, but for every sixteenth time, so that the others get their turn.
+    pub fn look(&mut self, shared: &Shared) {
+        if let Some((id, times)) = self.talker
+            && times > 1
+            && times % 16 != 0
+        {
+            self.read(id, shared);
+            if self.current.is_some() {
+                return;
+            }
+        }
         let ready = self.io.epoll.wait(&mut self.ready, 0).unwrap_or(0);
         (self.ready_at, self.ready_end) = (0, ready);
     }
@@ -122,12 +135,21 @@ impl Engine {
         !self.events.is_empty() || self.current.is_some() || !self.is_exhausted()
     }
 
-    pub fn take_notes(&mut self) -> Notes {
-        std::mem::take(&mut self.notes)
+    /// What is to be logged once the engine's lock is released.
+    pub fn take_notes(&mut self, shared: &Shared) -> Notes {
+        let mut notes = std::mem::take(&mut self.notes);
+        notes.append(&mut shared.lock_in_engine().delivery.common.notes);
+        notes
     }
 
     /// Works until there is an event or nothing is left to do.
     pub fn progress(&mut self, shared: &Shared) -> Option<Happened> {
+        let event = self.next_event(shared);
+        self.arm();
+        event
+    }
+
+    fn next_event(&mut self, shared: &Shared) -> Option<Happened> {
         loop {
             self.obey(shared);
             if let Some(event) = self.events.pop_front() {
@@ -141,7 +163,6 @@ impl Engine {
                 continue;
             }
             if self.is_exhausted() {
-                self.arm();
                 return None;
             }
             let ready = self.ready[self.ready_at];
@@ -152,6 +173,10 @@ impl Engine {
 
     /// Does what other threads asked for.
     fn obey(&mut self, shared: &Shared) {
+        if !self.io.inbox.is_empty() {
+            // Done with all of them in a moment: nobody has to be woken for them any more.
+            self.io.wake.clear();
+        }
         while let Ok(command) = self.io.inbox.try_recv() {
             match command {
                 Command::Dismiss(id, recipient) => {
@@ -170,15 +195,17 @@ impl Engine {
             token::DEADLINE => self.expire(shared),
             token::TAIL => {
                 self.io.tail.clear();
-                shared.lock().delivery.look_after_tail();
+                shared.lock_in_engine().delivery.look_after_tail();
             }
             token::CANCEL => {
-                shared.take_cancel();
+                // In any case: this one may have been taken before its signal came.
+                self.io.cancel.clear();
+                shared.take_cancel(&shared.lock_in_engine());
             }
             id if self.farewells.contains_key(&id) => self.attend(id, shared),
             id => {
                 if ready.writable() {
-                    let mut state = shared.lock();
+                    let mut state = shared.lock_in_engine();
                     let delivery = &mut state.delivery;
                     if let Some(client) = delivery.clients.get_mut(&id) {
                         client.write(id, &mut delivery.common);
@@ -231,7 +258,7 @@ impl Engine {
     }
 
     fn welcome(&mut self, socket: Arc<std::os::fd::OwnedFd>, peer: Peer, shared: &Shared) {
-        let mut state = shared.lock();
+        let mut state = shared.lock_in_engine();
         if state.delivery.clients.len() >= shared.settings.max_connections {
             drop(state);
             return self.refuse(socket, peer, shared);
@@ -242,7 +269,9 @@ impl Engine {
         delivery.admit(id, socket.clone(), peer, crate::timestamp::timestamp_ms());
         let write = delivery.clients.get(&id).is_some_and(Recipient::is_watched);
         if let Err(error) = self.io.epoll.add(socket.as_fd(), Interest { read: true, write }, id) {
-            delivery.remove(id);
+            if let Some(mut recipient) = delivery.remove(id) {
+                recipient.give_up(id, &mut delivery.common);
+            }
             drop(state);
             return self.pause(&error);
         }
@@ -283,7 +312,7 @@ impl Engine {
     /// The peer has left, or has to: delivers what is queued for it, then closes.
     pub(super) fn leave(&mut self, id: u64, ended: bool, shared: &Shared) {
         self.drop_connection(id);
-        let recipient = shared.lock().delivery.remove(id);
+        let recipient = shared.lock_in_engine().delivery.remove(id);
         // Somebody may have dismissed it a moment ago: then that command follows.
         if let Some(recipient) = recipient {
             self.say_farewell(id, recipient, true, ended, shared);
@@ -311,7 +340,6 @@ impl Engine {
     ) {
         let due = Monotonic::now().after(shared.settings.linger);
         recipient.reading = !ended;
-        recipient.watch(id, &shared.lock().delivery.common);
         self.farewells.insert(id, Farewell::new(recipient, reported, due));
         self.attend(id, shared);
     }
@@ -319,9 +347,13 @@ impl Engine {
     /// Goes on closing a connection.
     fn attend(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.get_mut(&id) else { return };
-        let next = farewell.advance(id, &mut shared.lock().delivery.common);
+        if let Some(moment) = farewell.look_at.take() {
+            self.deadlines.remove(&(moment, id));
+        }
+        let next = farewell.advance(id, &mut shared.lock_in_engine().delivery.common);
         match next {
             Next::Wait(moment) => {
+                farewell.look_at = Some(moment);
                 self.deadlines.insert((moment, id));
             }
             Next::Close => self.close(id, shared),
@@ -330,13 +362,12 @@ impl Engine {
 
     fn close(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.remove(&id) else { return };
-        self.deadlines.remove(&(farewell.due, id));
         if farewell.reported {
             self.events.push_back(Happened::Disconnected(id));
         } else {
             self.refusals -= 1;
         }
-        farewell.close(id, &mut shared.lock().delivery.common);
+        farewell.close(id, &mut shared.lock_in_engine().delivery.common);
     }
 
     /// Begins to close every connection.
@@ -349,12 +380,11 @@ impl Engine {
             }
         }
         {
-            let mut state = shared.lock();
+            let mut state = shared.lock_in_engine();
             state.delivery.uncork();
             state.delivery.burst.end();
         }
-        let mut ids: Vec<u64> = self.connections.keys().copied().collect();
-        ids.sort_unstable();
+        let ids: Vec<u64> = self.connections.keys().copied().collect();
         for id in ids {
             self.leave(id, false, shared);
         }

@@ -16,12 +16,17 @@ const ASK_AGAIN: Duration = Duration::from_millis(2);
 /// Reads of unwanted input in one turn: a peer that floods must not hold up the others.
 const DISCARDS: usize = 16;
 
+/// The same for the last turn: more than a Unix socket holds, so that it is closed empty.
+const LAST_DISCARDS: usize = 256;
+
 pub(crate) struct Farewell {
     recipient: Recipient,
     /// Whether its disconnect is an event; that of a refused client is none.
     pub reported: bool,
     /// When it is closed in any case.
-    pub due: Monotonic,
+    due: Monotonic,
+    /// When it has to be looked at, whatever its socket says.
+    pub look_at: Option<Monotonic>,
     /// Everything is written and the stream ended.
     written: bool,
 }
@@ -37,30 +42,28 @@ pub(crate) enum Next {
 
 impl Farewell {
     pub fn new(recipient: Recipient, reported: bool, due: Monotonic) -> Farewell {
-        Farewell { recipient, reported, due, written: false }
+        Farewell { recipient, reported, due, look_at: None, written: false }
     }
 
     /// Does what can be done now.
     pub fn advance(&mut self, id: u64, common: &mut Common) -> Next {
-        let was_reading = self.recipient.reading;
-        if self.recipient.reading && !self.discard_input() {
+        if self.recipient.reading && !self.discard_input(DISCARDS) {
             return Next::Close;
-        }
-        if was_reading != self.recipient.reading {
-            self.recipient.watch(id, common);
         }
         if !self.written {
             // What cannot be written any more is behind no longer: it was dropped.
             self.recipient.write(id, common);
             if self.recipient.is_behind() {
+                // No longer for input, once that has ended: it would be reported for ever.
+                self.recipient.watch(id, common);
                 return self.wait_until(self.due);
             }
             self.written = true;
             sys::shut_down_writing(self.recipient.fd());
-            if let (false, Some(io)) = (self.recipient.reading, &common.io) {
-                // With both directions ended it would be reported as ready for ever.
-                let _ = io.epoll.remove(self.recipient.fd());
-            }
+        }
+        if !self.recipient.reading {
+            // With both directions ended it would be reported as ready for ever.
+            self.recipient.unwatch(common);
         }
         match self.recipient.peer {
             Peer::Unix(_) => Next::Close,
@@ -75,9 +78,9 @@ impl Farewell {
 
     /// Throws away what the peer still says, so that it is not stuck saying it and so that closing
     /// does not reset the connection. `false` when the connection has failed.
-    fn discard_input(&mut self) -> bool {
+    fn discard_input(&mut self, reads: usize) -> bool {
         let mut unwanted = [0; 4096];
-        for _ in 0..DISCARDS {
+        for _ in 0..reads {
             match sys::receive(self.recipient.fd(), &mut unwanted) {
                 Ok(0) => {
                     self.recipient.reading = false;
@@ -93,5 +96,11 @@ impl Farewell {
     /// Closes: what is still queued is dropped and counted.
     pub fn close(mut self, id: u64, common: &mut Common) {
         self.recipient.give_up(id, common);
+        // A forked child may have the socket open, too: closing alone would end neither the
+        // connection nor what is reported of it.
+        self.recipient.unwatch(common);
+        sys::shut_down(self.recipient.fd());
+        // Closed with input that nobody read, it would be reset instead of ended.
+        self.discard_input(LAST_DISCARDS);
     }
 }

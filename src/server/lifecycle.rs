@@ -10,16 +10,48 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::ThreadId;
 use std::time::Duration;
 
 use super::engine::{BATCH, Engine, Happened};
 use super::io::{Io, token};
-use super::shared::{Locked, Mode, Phase, Shared};
+use super::shared::{Locked, Mode, Phase, Shared, State};
 use super::{Hooks, Server, client_id};
-use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, WaitFor};
+use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, ThreadMark, WaitFor};
 use crate::transport::Listener;
 use crate::{Error, Result, Status, deferred};
+
+/// How long a turn may wait for an event.
+#[derive(Clone, Copy)]
+enum Patience {
+    Poll,
+    Until(Monotonic),
+    Endless,
+}
+
+impl Patience {
+    fn new(limit: Option<Duration>) -> Patience {
+        match limit {
+            None => Patience::Endless,
+            Some(Duration::ZERO) => Patience::Poll,
+            Some(limit) => Patience::Until(Monotonic::now().after(limit)),
+        }
+    }
+
+    fn polls(self) -> bool {
+        matches!(self, Patience::Poll)
+    }
+
+    /// How long to wait, `Some(None)` for without end; `None` when the time is up.
+    fn remaining(self) -> Option<Option<Duration>> {
+        match self {
+            Patience::Poll => None,
+            Patience::Until(deadline) => {
+                Some(deadline.remaining()).filter(|remaining| !remaining.is_zero()).map(Some)
+            }
+            Patience::Endless => Some(None),
+        }
+    }
+}
 
 /// How a turn of the loop ended.
 enum Turn {
@@ -34,7 +66,7 @@ impl Shared {
     /// Whether this thread drives the server: it is in one of its hooks, or in a logger that one
     /// of its turns called.
     pub fn is_driven_here(&self) -> bool {
-        self.lock().driver == Some(std::thread::current().id())
+        self.lock().driver == Some(ThreadMark::current())
     }
 
     /// Begins to listen. On success the phase is `Running(mode)`.
@@ -51,13 +83,17 @@ impl Shared {
         let result = match bound {
             Ok((address, port)) => {
                 state.phase = Phase::Running(mode);
-                state.stopped_between = false;
+                state.stop_untold = false;
                 state.end_untold = false;
+                state.more = false;
                 if mode != Mode::Open {
                     state.leftover.clear();
                 }
-                let leftover = !state.leftover.is_empty();
-                self.set_ready(&mut state, leftover);
+                if mode == Mode::Run {
+                    state.driver = Some(ThreadMark::current());
+                    state.runner = state.driver;
+                }
+                self.show_readiness(&mut state);
                 (state.address, state.port) = (address, port);
                 Ok(())
             }
@@ -117,83 +153,96 @@ impl Shared {
         Error::new(Status::State, text)
     }
 
-    /// One turn: an event, or why there is none. `None` waits without end.
-    fn turn(&self, mode: Mode, limit: Option<Duration>) -> Turn {
+    /// One turn: an event, or why there is none.
+    fn turn(&self, mode: Mode, patience: Patience) -> Turn {
         let Some(io) = self.io.get() else { return Turn::Stopping };
-        let polls = limit == Some(Duration::ZERO);
-        let deadline = limit.filter(|_| !polls).map(|limit| Monotonic::now().after(limit));
-        let mut looked = false;
+        let mut woken = false;
         loop {
-            if mode != Mode::Thread && !polls && self.take_cancel() {
-                return Turn::Cancelled;
-            }
             // A hook may have forked: the child's copy of the loop ends without a word.
-            if !self.process.is_current() || self.lock().phase != Phase::Running(mode) {
+            if !self.process.is_current() {
                 return Turn::Stopping;
             }
-            if let Some(event) = self.progress(mode, mode != Mode::Thread && !looked) {
+            {
+                let state = self.lock();
+                if mode != Mode::Thread && !patience.polls() && self.take_cancel(&state) {
+                    return Turn::Cancelled;
+                }
+                // With events left over it has been stopped, and opened anew.
+                if state.phase != Phase::Running(mode) || !state.leftover.is_empty() {
+                    return Turn::Stopping;
+                }
+            }
+            if let Some(event) = self.progress(mode, woken || patience.polls()) {
                 return Turn::Event(event);
             }
-            looked = true;
-            if polls {
-                return Turn::TimedOut;
-            }
-            let remaining = deadline.map(Monotonic::remaining);
-            if remaining.is_some_and(|remaining| remaining.is_zero()) {
-                return Turn::TimedOut;
-            }
+            let Some(remaining) = patience.remaining() else { return Turn::TimedOut };
             if mode != Mode::Open {
                 // A stop that a log function asked for wakes the wait below.
                 deferred::run();
             }
-            match mode {
-                Mode::Thread => self.wait_uninterrupted(io, -1),
-                _ => {
-                    let watched = [
-                        (io.epoll.as_fd(), WaitFor::Read),
-                        (io.cancel.as_fd(), WaitFor::Read),
-                        (io.ready.as_fd(), WaitFor::Read),
-                    ];
-                    match sys::poll(&watched, remaining) {
-                        Ok(Readiness::Interrupted) if !self.cancel_is_pending() => {
-                            return Turn::Interrupted;
-                        }
-                        _ => looked = false,
-                    }
+            if self.lock().phase != Phase::Running(mode) {
+                // The engine may have taken the signal that came with it for one of its own.
+                continue;
+            }
+            if mode == Mode::Thread {
+                self.wait_uninterrupted(io, -1);
+                continue;
+            }
+            if woken {
+                self.quiet_cancel(io);
+            }
+            let watched = [
+                (io.epoll.as_fd(), WaitFor::Read),
+                (io.cancel.as_fd(), WaitFor::Read),
+                (io.ready.as_fd(), WaitFor::Read),
+            ];
+            // `ready` is for `next`: it tells of what its engine has, and of its end.
+            let watched = if mode == Mode::Open { &watched[..] } else { &watched[..2] };
+            match sys::poll(watched, remaining) {
+                Ok(Readiness::Interrupted) if !self.cancel_is_pending() => {
+                    return Turn::Interrupted;
                 }
+                _ => woken = true,
             }
         }
     }
 
-    /// Lets the engine work until it has an event, without waiting.
+    /// Lets the engine work until it has an event, without waiting. `look`: something may be ready
+    /// that it does not know of.
     fn progress(&self, mode: Mode, look: bool) -> Option<Happened> {
         let mut slot = self.engine.lock();
         let engine = slot.as_mut()?;
         let mut event = engine.progress(self);
         if event.is_none() && look {
-            engine.look();
+            engine.look(self);
             event = engine.progress(self);
         }
-        let more = engine.has_more();
-        let notes = engine.take_notes();
-        drop(slot);
-        notes.emit();
         if mode == Mode::Open {
-            self.show_readiness(more);
+            // With the engine still locked, or another thread could have changed what it has.
+            let mut state = self.lock_in_engine();
+            state.more = engine.has_more();
+            self.show_readiness(&mut state);
+        }
+        let notes = engine.take_notes(self);
+        drop(slot);
+        if !notes.is_empty() {
+            self.without_standby(mode, || notes.emit());
         }
         event
     }
 
-    /// Tells of events that were read along with an earlier one, where somebody may be waiting
-    /// for a descriptor instead of asking for the next.
-    fn show_readiness(&self, more: bool) {
-        if self.watched.load(Ordering::Relaxed) || self.lock().nexting > 1 {
-            self.set_ready(&mut self.lock(), more);
-        }
-    }
-
-    fn set_ready(&self, state: &mut Locked, wanted: bool) {
+    /// Signals `ready` for as long as `next` has something to do that no other descriptor tells of.
+    fn show_readiness(&self, state: &mut State) {
         let Some(io) = self.io.get() else { return };
+        let wanted = match state.phase {
+            // Who calls `next` again and again without a look at the descriptor needs no signal.
+            Phase::Running(Mode::Open) => {
+                let watched = self.watched.load(Ordering::Relaxed) || state.nexting > 1;
+                !state.leftover.is_empty() || state.more && watched
+            }
+            // Until the last thread in `next` has noticed the end.
+            _ => !state.leftover.is_empty() || state.end_untold || state.nexting > 0,
+        };
         if wanted != state.ready_shown {
             state.ready_shown = wanted;
             if wanted { io.ready.signal() } else { io.ready.clear() }
@@ -227,21 +276,31 @@ impl Shared {
     }
 
     fn in_hook_of(self: &Arc<Self>, mode: Mode, hook: impl FnOnce(&Server)) {
+        let server = Server::borrowed(self.clone());
+        self.without_standby(mode, || {
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&server)));
+            if result.is_err() {
+                let name = &self.event_name;
+                log::error!(target: "dotsock::server", "A hook of '{name}' has panicked");
+            }
+        });
+        // What is collected in a child that the hook has forked is the parent's to write.
+        if self.process.is_current() {
+            self.lock().delivery.write_collected();
+        }
+    }
+
+    /// Runs code of the program's on the thread of the loop, which is not ready for a tail then.
+    fn without_standby(&self, mode: Mode, program: impl FnOnce()) {
         if mode == Mode::Thread {
             self.lock().delivery.set_standby(false);
         }
-        let server = Server::borrowed(self.clone());
-        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&server)));
-        if result.is_err() {
-            log::error!(target: "dotsock::server", "A hook of '{}' has panicked", self.event_name);
-        }
-        let mut state = self.lock();
-        match mode {
-            Mode::Thread if state.phase == Phase::Running(mode) => {
-                state.delivery.write_collected();
+        program();
+        if mode == Mode::Thread && self.process.is_current() {
+            let mut state = self.lock();
+            if state.phase == Phase::Running(mode) {
                 state.delivery.set_standby(true);
             }
-            _ => state.delivery.write_collected(),
         }
     }
 
@@ -251,17 +310,20 @@ impl Shared {
         }
         self.listen(Mode::Thread)?;
         self.reap_thread();
-        self.lock().delivery.set_standby(true);
         let shared = self.clone();
         let name = format!("dotsock-{}", self.event_name);
+        // Locked, so that nobody can wait for the end of the thread before it is known.
+        let mut state = self.lock();
+        state.delivery.set_standby(true);
         let thread = sys::spawn_without_signals(&name[..name.len().min(15)], move || shared.live());
         match thread {
             Ok(thread) => {
-                self.lock().thread = Some(thread);
+                state.thread = Some(thread);
                 Ok(())
             }
             Err(error) => {
-                self.lock().phase = Phase::Stopping(Mode::Thread);
+                state.phase = Phase::Stopping(Mode::Thread);
+                drop(state);
                 self.finish(Mode::Thread);
                 Err(Error::os(Status::Io, "Cannot start the server's thread", &error))
             }
@@ -270,9 +332,13 @@ impl Shared {
 
     /// The library's own thread.
     fn live(self: Arc<Self>) {
-        self.lock().driver = Some(std::thread::current().id());
+        {
+            let mut state = self.lock();
+            state.driver = Some(ThreadMark::current());
+            state.thread_mark = state.driver;
+        }
         let hooks = self.hooks.lock().clone();
-        while let Turn::Event(event) = self.turn(Mode::Thread, None) {
+        while let Turn::Event(event) = self.turn(Mode::Thread, Patience::Endless) {
             self.dispatch(&event, &hooks, Mode::Thread);
             deferred::run();
         }
@@ -282,11 +348,15 @@ impl Shared {
         deferred::run();
     }
 
-    /// Waits for a thread that has ended its work, or is about to.
+    /// Waits for the thread of a server that has stopped.
     fn reap_thread(&self) {
-        let thread = self.lock().thread.take();
+        let (thread, mark) = {
+            let mut state = self.lock();
+            let thread = if state.phase == Phase::Idle { state.thread.take() } else { None };
+            (thread, state.thread_mark)
+        };
         if let Some(thread) = thread
-            && thread.thread().id() != std::thread::current().id()
+            && mark != Some(ThreadMark::current())
         {
             // What it panicked with, if it did, was logged where it happened.
             let _ = thread.join();
@@ -294,26 +364,28 @@ impl Shared {
     }
 
     pub fn run(self: &Arc<Self>) -> Result<()> {
-        let me = std::thread::current().id();
+        let me = ThreadMark::current();
+        let mut state = self.lock();
+        while state.stop_untold
+            && state.phase == Phase::Stopping(Mode::Run)
+            && state.driver != Some(me)
         {
-            let mut state = self.lock();
-            if std::mem::take(&mut state.stopped_between) && state.phase == Phase::Idle {
-                return Ok(());
-            }
-            if state.phase == Phase::Running(Mode::Run) && state.driver.is_none() {
-                state.driver = Some(me);
-                state.runner = Some(me);
-            } else {
-                drop(state);
-                self.listen(Mode::Run)?;
-                let mut state = self.lock();
-                state.driver = Some(me);
-                state.runner = Some(me);
-            }
+            self.wait_for_change(&mut state, None);
+        }
+        if state.phase == Phase::Idle && std::mem::take(&mut state.stop_untold) {
+            return Ok(());
+        }
+        if state.phase == Phase::Running(Mode::Run) && state.driver.is_none() {
+            state.driver = Some(me);
+            state.runner = Some(me);
+            drop(state);
+        } else {
+            drop(state);
+            self.listen(Mode::Run)?;
         }
         let hooks = self.hooks.lock().clone();
         let status = loop {
-            match self.turn(Mode::Run, None) {
+            match self.turn(Mode::Run, Patience::Endless) {
                 Turn::Event(event) => {
                     self.dispatch(&event, &hooks, Mode::Run);
                     deferred::run();
@@ -322,8 +394,11 @@ impl Shared {
                 Turn::Interrupted => break interrupted(),
                 Turn::Stopping | Turn::TimedOut => {
                     drop(hooks);
+                    self.check_process()?;
+                    // This call tells of it.
+                    self.lock().stop_untold = false;
                     self.finish(Mode::Run);
-                    return self.check_process();
+                    return Ok(());
                 }
             }
         };
@@ -339,37 +414,38 @@ impl Shared {
 
     pub fn next(&self, limit: Option<Duration>) -> Result<Happened> {
         self.lock().nexting += 1;
-        let result = self.next_event(limit);
-        self.lock().nexting -= 1;
+        let result = self.next_event(Patience::new(limit));
+        let mut state = self.lock();
+        state.nexting -= 1;
+        self.show_readiness(&mut state);
         result
     }
 
-    fn next_event(&self, limit: Option<Duration>) -> Result<Happened> {
+    fn next_event(&self, patience: Patience) -> Result<Happened> {
         let mut state = self.lock();
-        let me = Some(std::thread::current().id());
+        let me = Some(ThreadMark::current());
         while state.phase == Phase::Stopping(Mode::Open) && state.driver != me {
-            self.wait_for_change(&mut state);
+            let Some(remaining) = patience.remaining() else { return Err(nothing_in_time()) };
+            self.wait_for_change(&mut state, remaining);
         }
+        let left = !state.leftover.is_empty();
         match state.phase {
-            Phase::Running(Mode::Open) if state.leftover.is_empty() => {
-                state.delivery.write_collected();
-            }
+            Phase::Running(Mode::Open) if !left => state.delivery.write_collected(),
             Phase::Running(Mode::Open) | Phase::Idle => {
-                let event = state.leftover.pop_front();
-                if event.is_none() {
-                    state.end_untold = false;
+                if (left || state.end_untold) && !patience.polls() && self.take_cancel(&state) {
+                    return Err(cancelled());
                 }
-                let more = !state.leftover.is_empty() || state.end_untold;
-                self.set_ready(&mut state, more);
+                let event = state.leftover.pop_front();
+                state.end_untold &= event.is_some();
                 return event.ok_or_else(|| self.not_running());
             }
             _ => return Err(self.running_already()),
         }
         drop(state);
-        match self.turn(Mode::Open, limit) {
+        match self.turn(Mode::Open, patience) {
             Turn::Event(event) => Ok(event),
-            Turn::Stopping => self.next_event(limit),
-            Turn::TimedOut => Err(Error::new(Status::Timeout, "No event of the server in time")),
+            Turn::Stopping => self.check_process().and_then(|()| self.next_event(patience)),
+            Turn::TimedOut => Err(nothing_in_time()),
             Turn::Cancelled => Err(cancelled()),
             Turn::Interrupted => Err(interrupted()),
         }
@@ -378,31 +454,27 @@ impl Shared {
     pub fn fd(&self) -> Option<std::os::fd::RawFd> {
         let outer = self.outer.get()?;
         if !self.watched.swap(true, Ordering::Relaxed) {
-            let more = self.engine.lock().as_ref().is_some_and(Engine::has_more);
-            let mut state = self.lock();
-            let leftover = !state.leftover.is_empty() || state.end_untold;
-            let open = state.phase == Phase::Running(Mode::Open);
-            self.set_ready(&mut state, leftover || open && more);
+            self.show_readiness(&mut self.lock());
         }
         Some(std::os::fd::AsRawFd::as_raw_fd(outer))
     }
 
     pub fn stop(self: &Arc<Self>) {
-        let me = std::thread::current().id();
+        let me = ThreadMark::current();
         let mut state = self.lock();
         while state.phase == Phase::Starting {
-            self.wait_for_change(&mut state);
+            self.wait_for_change(&mut state, None);
         }
         let mode = match state.phase {
             Phase::Running(mode) => {
                 state.phase = Phase::Stopping(mode);
+                state.stop_untold = mode == Mode::Run && state.runner != Some(me);
                 if let Some(io) = self.io.get() {
                     io.wake.signal();
                 }
                 state.delivery.clients.values().for_each(|client| client.wake_all());
                 if mode == Mode::Open || mode == Mode::Run && state.driver.is_none() {
                     state.driver = Some(me);
-                    state.stopped_between = mode == Mode::Run && state.runner != Some(me);
                     drop(state);
                     self.finish(mode);
                     return;
@@ -422,15 +494,14 @@ impl Shared {
     }
 
     /// Waits for the thread that stops the server, or becomes it where there is none any more.
-    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadId) {
+    fn wait_until_idle(self: &Arc<Self>, mut state: Locked, mode: Mode, me: ThreadMark) {
         while state.phase == Phase::Stopping(mode) {
             if mode == Mode::Run && state.driver.is_none() {
                 state.driver = Some(me);
-                state.stopped_between = state.runner != Some(me);
                 drop(state);
                 return self.finish(mode);
             }
-            self.wait_for_change(&mut state);
+            self.wait_for_change(&mut state, None);
         }
         drop(state);
         self.reap_thread();
@@ -450,6 +521,11 @@ impl Shared {
             listener.withdraw();
             listener
         });
+        {
+            let mut state = self.lock();
+            state.address.clear();
+            state.port = 0;
+        }
         self.shut_engine_down(mode);
         let events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
         let hooks = self.hooks.lock().clone();
@@ -469,15 +545,13 @@ impl Shared {
         if mode == Mode::Open {
             state.leftover.extend(leftover);
             state.end_untold = true;
-            self.set_ready(&mut state, true);
         }
         if mode == Mode::Thread {
             state.delivery.set_standby(false);
         }
-        state.address.clear();
-        state.port = 0;
         state.driver = None;
         state.phase = Phase::Idle;
+        self.show_readiness(&mut state);
         let last_words = std::mem::take(&mut state.last_words);
         self.changed.notify_all();
         drop(state);
@@ -494,7 +568,7 @@ impl Shared {
             let mut slot = self.engine.lock();
             let Some(engine) = slot.as_mut() else { break };
             let done = engine.is_shut_down(self);
-            let notes = engine.take_notes();
+            let notes = engine.take_notes(self);
             drop(slot);
             notes.emit();
             if done {
@@ -502,9 +576,13 @@ impl Shared {
             }
             self.wait_uninterrupted(io, -1);
         }
+        // Nothing is to be done for this run any more: the next one begins quietly.
+        io.wake.clear();
+        io.deadline.disarm();
+        io.tail.disarm();
         match (mode, self.outer.get()) {
             (Mode::Thread, _) => {
-                self.take_cancel();
+                self.take_cancel(&self.lock());
                 let _ = io.epoll.remove(io.cancel.as_fd());
             }
             (Mode::Open, Some(outer)) => {
@@ -525,6 +603,10 @@ impl Shared {
             state.delivery.clients.clear();
         }
     }
+}
+
+fn nothing_in_time() -> Error {
+    Error::new(Status::Timeout, "No event of the server in time")
 }
 
 fn cancelled() -> Error {

@@ -39,7 +39,7 @@ use crate::{Error, Message, MessageType, Options, Payload, Result, ServerBuilder
 use delivery::Outgoing;
 use engine::Happened;
 use recipient::Recipient;
-use shared::{Phase, Shared, parse_client_id};
+use shared::{Phase, Shared, client_id, parse_client_id};
 
 /// What happened to a server that the program drives itself, from [`Server::next`].
 ///
@@ -535,11 +535,6 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("event_name", &self.event_name()).finish_non_exhaustive()
     }
-}
-
-/// How a client is named to users.
-fn client_id(id: u64) -> String {
-    format!("client-{}", id - io::token::FIRST_CLIENT + 1)
 }
 
 fn describe((id, client): (&u64, &Recipient)) -> ClientInfo {

@@ -1,7 +1,7 @@
 //! The engine's reading half: bytes from a client's socket become messages, or are refused.
 
 use std::io::ErrorKind;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::delivery::Write;
 use super::engine::Engine;
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
-use crate::sys::{self, Interest, Monotonic};
+use crate::sys::{Interest, Monotonic};
 use crate::transport::Peer;
 use crate::wire::envelope;
 use crate::wire::frame::Cut;
@@ -43,8 +43,8 @@ impl Engine {
         if connection.buffer.len() == 0 {
             connection.buffer.lend(std::mem::take(&mut self.spare));
         }
-        let received = match connection.buffer.room(shared.settings.buffer_size) {
-            Ok(room) => sys::receive(connection.socket.as_fd(), room),
+        let received = match connection.receive(shared.settings.buffer_size) {
+            Ok(received) => received,
             Err(error) => {
                 let peer = connection.peer;
                 self.notes.add(Level::Error, "dotsock::server", || {
@@ -57,11 +57,15 @@ impl Engine {
         match received {
             Ok(0) => self.end_of_stream(id, shared),
             Ok(bytes) => {
-                connection.buffer.filled(bytes);
                 count(&shared.counters.bytes_received, bytes as u64);
                 self.current = Some(id);
+                let before = self.talker.filter(|(last, _)| *last == id);
+                self.talker = Some((id, before.map_or(1, |(_, times)| times.wrapping_add(1))));
             }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => self.settle(id, shared),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.talker = None;
+                self.settle(id, shared);
+            }
             Err(_) => self.end_of_stream(id, shared),
         }
     }
@@ -108,7 +112,10 @@ impl Engine {
                 match connection.buffer.take(body) {
                     Ok(frame) => envelope::check(&frame, settings.max_depth)
                         .map(|fields| Ok(Message::from_frame(frame, fields))),
-                    Err(error) => Ok(Err(error)),
+                    Err(error) => {
+                        connection.buffer.next(body);
+                        Ok(Err(error))
+                    }
                 }
             };
             let reason = match checked {
@@ -118,6 +125,11 @@ impl Engine {
                 }
                 Ok(Ok(message)) => {
                     count(&shared.counters.messages_received, 1);
+                    if connection.buffer.cut(settings.max_message_size) == Cut::Incomplete {
+                        // Now, not with the next call: a descriptor tells whether to call.
+                        self.current = None;
+                        self.settle(id, shared);
+                    }
                     return Some(message);
                 }
                 Ok(Err(error)) => error.to_string(),
@@ -136,7 +148,7 @@ impl Engine {
     fn settle(&mut self, id: u64, shared: &Shared) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let spare = connection.buffer.release();
-        if spare.len() > self.spare.len() {
+        if spare.capacity() > self.spare.capacity() {
             self.spare = spare;
         }
         let limit = shared.settings.frame_timeout;
@@ -155,16 +167,18 @@ impl Engine {
             return;
         }
         let before = connection.buffer.len();
-        let Ok(room) = connection.buffer.room(shared.settings.buffer_size) else { return };
-        match sys::receive(connection.socket.as_fd(), room) {
-            Ok(0) => return self.end_of_stream(id, shared),
-            Ok(bytes) => {
-                connection.buffer.filled(bytes);
-                count(&shared.counters.bytes_received, bytes as u64);
+        let complete = loop {
+            if connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete {
+                break true;
             }
-            Err(_) => {}
-        }
-        let complete = connection.buffer.cut(shared.settings.max_message_size) != Cut::Incomplete;
+            match connection.receive(shared.settings.buffer_size) {
+                Ok(Ok(0)) => return self.end_of_stream(id, shared),
+                Ok(Ok(bytes)) => count(&shared.counters.bytes_received, bytes as u64),
+                Ok(Err(error)) if error.kind() == ErrorKind::WouldBlock => break false,
+                Ok(Err(_)) => return self.end_of_stream(id, shared),
+                Err(_) => break false,
+            }
+        };
         let more = connection.buffer.len() > before;
         if complete || (late && more) {
             connection.frame_due = None;
@@ -202,7 +216,7 @@ impl Engine {
         if std::mem::replace(&mut connection.denied, true) {
             return;
         }
-        let mut state = shared.lock();
+        let mut state = shared.lock_in_engine();
         let delivery = &mut state.delivery;
         delivery.distribute(Write::Now);
         let notice = Notice {
@@ -232,7 +246,7 @@ impl Engine {
             limit: Some(limit as u64),
             message: format!("Server '{}' allows {limit} clients at a time", shared.event_name),
         };
-        let mut state = shared.lock();
+        let mut state = shared.lock_in_engine();
         let id = state.next_client;
         state.next_client += 1;
         let common = &mut state.delivery.common;

@@ -144,7 +144,8 @@ impl Recipient {
     /// one of them was begun the connection is of no use any more.
     pub fn lose(&mut self, id: u64, written: usize, frames: u64, common: &mut Common) {
         if written == 0 {
-            return self.miss(id, frames, common);
+            self.miss(id, frames, common);
+            return self.settle(id, true, common);
         }
         self.count_dropped(frames, common);
         self.give_up(id, common);
@@ -310,6 +311,14 @@ impl Recipient {
         if let Some(io) = &common.io {
             // It fails only for a socket that is not in the set (yet): nothing is watched there.
             let _ = io.epoll.modify(self.fd(), interest, id);
+        }
+    }
+
+    /// Tells epoll to forget this client.
+    pub fn unwatch(&self, common: &Common) {
+        if let Some(io) = &common.io {
+            // It fails only for a socket that is not in the set (any more).
+            let _ = io.epoll.remove(self.fd());
         }
     }
 

@@ -6,7 +6,7 @@ use super::delivery::Outgoing;
 use super::io::Command;
 use super::shared::{Phase, Shared, State, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};
-use crate::sys::{Monotonic, Readiness};
+use crate::sys::{Monotonic, Readiness, WallClock};
 use crate::wire::{envelope, frame};
 use crate::{Error, Result, Status};
 
@@ -20,7 +20,7 @@ impl Shared {
             return Err(self.not_running());
         }
         let body = state.delivery.common.frame_len(out) - frame::HEADER;
-        if body > self.settings.max_message_size {
+        if body > self.settings.max_message_size.min(envelope::LONGEST_BODY) {
             drop(state);
             return Err(self.too_large(body));
         }
@@ -48,7 +48,9 @@ impl Shared {
         loop {
             let slept = pace.sleep(deadline.remaining());
             let over = !matches!(slept, Ok(Readiness::Ready)) || deadline.remaining().is_zero();
-            if !pace.advance(&mut self.lock().delivery, over) {
+            let mut state = self.lock();
+            if !pace.advance(&mut state.delivery, over) {
+                state.delivery.burst.goes_on_after_wait(WallClock::now());
                 return;
             }
         }
@@ -67,7 +69,7 @@ impl Shared {
     }
 
     fn too_large(&self, body: usize) -> Error {
-        let limit = self.settings.max_message_size;
+        let limit = self.settings.max_message_size.min(envelope::LONGEST_BODY);
         let text = format!("The message is too large: {body} > {limit} bytes (max_message_size)");
         Error::new(Status::Message, text)
     }
@@ -104,7 +106,9 @@ impl Shared {
             let sockets = wait.sockets(&state.delivery);
             drop(state);
             let slept = wait.sleep(&sockets, &io.cancel, remaining);
-            interrupted = matches!(slept, Ok(Readiness::Interrupted));
+            // Nobody hears of a broadcast that was cut short, so no signal does that.
+            interrupted = client.is_some() && matches!(slept, Ok(Readiness::Interrupted));
+            self.quiet_cancel(io);
         }
     }
 

@@ -1,22 +1,24 @@
 //! What the threads of a server share, and the locks around it.
 //!
-//! Lock order: `engine`, then `state`. `hooks` and `outer` are taken alone. No lock is held while
-//! a hook or a logger runs or while a system call waits.
+//! Lock order: `engine`, then `state`, then `hooks`. No lock is held while a hook or a logger runs
+//! or while a system call waits.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use super::Hooks;
 use super::delivery::Delivery;
 use super::engine::{Engine, Happened};
 use super::io::Io;
-use super::{Hooks, client_id};
+use super::io::token::FIRST_CLIENT;
 use crate::settings::Settings;
-use crate::sys::{Epoll, Process};
+use crate::sys::{Epoll, Process, ThreadMark};
 use crate::transport::Transport;
 use crate::{Error, Result, Status};
 
@@ -48,19 +50,23 @@ pub(crate) struct State {
     /// Numbers of clients, never used again.
     pub next_client: u64,
     /// The thread that drives the server, or that carries out its stop.
-    pub driver: Option<ThreadId>,
+    pub driver: Option<ThreadMark>,
     /// The thread that was last in `run`.
-    pub runner: Option<ThreadId>,
-    /// Another thread stopped a server between two calls of `run`: the next one returns at once.
-    pub stopped_between: bool,
+    pub runner: Option<ThreadMark>,
+    /// Another thread than the runner asked for a stop, and no call of `run` has told of it yet.
+    pub stop_untold: bool,
     /// The library's own thread.
     pub thread: Option<JoinHandle<()>>,
+    /// That thread, as it calls itself.
+    pub thread_mark: Option<ThreadMark>,
     /// After a stop of an opened server: events that `next` has not yielded, and that it has yet
     /// to say that the server is not running.
     pub leftover: std::collections::VecDeque<Happened>,
     pub end_untold: bool,
     /// Threads in `next`.
     pub nexting: usize,
+    /// Whether the engine of an opened server has events that no descriptor of its own tells of.
+    pub more: bool,
     /// Whether `io.ready` is signalled.
     pub ready_shown: bool,
     /// What is to be done when the server has stopped and its loop is left.
@@ -151,14 +157,16 @@ impl Shared {
                 delivery: Delivery::new(event_name, settings.clone()),
                 address: String::new(),
                 port: 0,
-                next_client: super::io::token::FIRST_CLIENT,
+                next_client: FIRST_CLIENT,
                 driver: None,
                 runner: None,
-                stopped_between: false,
+                stop_untold: false,
                 thread: None,
+                thread_mark: None,
                 leftover: Default::default(),
                 end_untold: false,
                 nexting: 0,
+                more: false,
                 ready_shown: false,
                 last_words: Vec::new(),
             }),
@@ -172,15 +180,25 @@ impl Shared {
         Locked(Some(self.state.lock()))
     }
 
+    /// The state for the engine, whose lock is held: log records wait until that is released too.
+    pub fn lock_in_engine(&self) -> MutexGuard<'_, State> {
+        self.state.lock()
+    }
+
     /// The state if nobody has it locked: for a forked child, where nobody would unlock it.
     pub fn try_lock(&self) -> Option<Locked<'_>> {
         self.state.try_lock().map(|state| Locked(Some(state)))
     }
 
-    /// Waits until the phase or the driver has changed. Signals do not end it.
-    pub fn wait_for_change(&self, state: &mut Locked) {
-        if let Some(guard) = &mut state.0 {
-            self.changed.wait(guard);
+    /// Waits until the phase or the driver may have changed, for at most `limit`. Signals do not
+    /// end it.
+    pub fn wait_for_change(&self, state: &mut Locked, limit: Option<Duration>) {
+        match (&mut state.0, limit) {
+            (Some(guard), None) => self.changed.wait(guard),
+            (Some(guard), Some(limit)) => {
+                self.changed.wait_for(guard, limit);
+            }
+            (None, _) => {}
         }
     }
 
@@ -224,22 +242,69 @@ impl Shared {
     }
 
     /// Takes a pending cancel. Senders that wait are woken, since its descriptor is quiet now.
-    pub fn take_cancel(&self) -> bool {
-        let cancels = self.cancels();
-        if self.cancels_taken.swap(cancels, Ordering::SeqCst) == cancels {
+    pub fn take_cancel(&self, state: &State) -> bool {
+        if !self.cancel_is_pending() {
             return false;
         }
         if let Some(io) = self.io.get() {
+            // Before the count is read: the signal of a later one must stay.
             io.cancel.clear();
         }
-        self.lock().delivery.clients.values().for_each(|client| client.wake_all());
+        self.cancels_taken.store(self.cancels(), Ordering::SeqCst);
+        state.delivery.clients.values().for_each(|client| client.wake_all());
         true
+    }
+
+    /// Quiets the descriptor of a cancel that was taken before its signal came, which would keep
+    /// everybody awake.
+    pub fn quiet_cancel(&self, io: &Io) {
+        io.cancel.clear();
+        if self.cancel_is_pending() {
+            io.cancel.signal();
+        }
     }
 }
 
-/// The name of a client's number in errors of this server.
+/// The number that stands behind a client's id, if it is one that we could have given.
 pub(crate) fn parse_client_id(text: &str) -> Option<u64> {
-    let number: u64 = text.strip_prefix("client-")?.parse().ok()?;
-    let id = number.checked_add(super::io::token::FIRST_CLIENT)?.checked_sub(1)?;
-    (number > 0 && client_id(id) == text).then_some(id)
+    let digits = text.strip_prefix(CLIENT)?;
+    if digits.starts_with(['0', '+']) {
+        return None;
+    }
+    digits.parse::<u64>().ok()?.checked_add(FIRST_CLIENT)?.checked_sub(1)
+}
+
+/// How a client is named to users.
+pub(crate) fn client_id(id: u64) -> String {
+    // Written by hand, not formatted: every message that a user gets comes with one.
+    let mut number = id - FIRST_CLIENT + 1;
+    let mut text = [0; CLIENT.len() + 20];
+    let mut at = text.len();
+    while number > 0 {
+        at -= 1;
+        text[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    at -= CLIENT.len();
+    text[at..][..CLIENT.len()].copy_from_slice(CLIENT.as_bytes());
+    text[at..].iter().map(|byte| char::from(*byte)).collect()
+}
+
+const CLIENT: &str = "client-";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_clients_are_read_back_and_nothing_else_is() {
+        for id in [FIRST_CLIENT, FIRST_CLIENT + 9, 12_345, u64::MAX - FIRST_CLIENT] {
+            assert_eq!(parse_client_id(&client_id(id)), Some(id));
+        }
+        assert_eq!(client_id(FIRST_CLIENT), "client-1");
+        for text in ["", "client-", "client-0", "client-01", "client-+1", "client--1", "Client-1"] {
+            assert_eq!(parse_client_id(text), None, "{text}");
+        }
+        assert_eq!(parse_client_id("client-99999999999999999999"), None);
+    }
 }

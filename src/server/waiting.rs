@@ -34,7 +34,7 @@ pub(crate) enum Unfinished {
 pub(crate) struct Pace(Vec<(u64, Arc<OwnedFd>)>);
 
 /// What a sender waits for a reader that may just be a little slower.
-pub(crate) const PACE: Duration = Duration::from_millis(1);
+pub(crate) const PACE: Duration = Duration::from_millis(20);
 
 impl Pace {
     pub fn add(&mut self, id: u64, client: &mut Recipient) {
@@ -132,14 +132,23 @@ impl Wait {
     /// Leaves every line. What was not queued counts as dropped, if it `counts`.
     pub fn give_up(self, delivery: &mut Delivery, counts: bool) {
         let Delivery { clients, common, .. } = delivery;
+        let mut gone = self.gone;
         for id in &self.lacking {
-            let Some(client) = clients.get_mut(id) else { continue };
+            let Some(client) = clients.get_mut(id) else {
+                gone += 1;
+                continue;
+            };
             client.waiting.retain(|other| !Arc::ptr_eq(other, &self.waiter));
-            if counts && !client.is_broken() {
+            if client.is_broken() {
+                gone += 1;
+            } else if counts {
                 client.miss(*id, 1, common);
             }
             client.write(*id, common);
             client.wake_first();
+        }
+        if counts {
+            common.dropped += gone;
         }
     }
 

@@ -23,12 +23,13 @@ impl WallClock {
         WallClock { second: time.tv_sec, nanosecond: time.tv_nsec as u32 }
     }
 
-    /// How long it is from `earlier` until this moment; nothing if the clock was set back.
+    /// How long it is from `earlier` until this moment, or back where the clock was set back:
+    /// nobody shall wait until it has caught up.
     pub fn since(self, earlier: WallClock) -> Duration {
         let nanoseconds = |moment: WallClock| {
-            moment.second.wrapping_mul(1_000_000_000) + i64::from(moment.nanosecond)
+            moment.second.wrapping_mul(1_000_000_000).wrapping_add(moment.nanosecond.into())
         };
-        Duration::from_nanos((nanoseconds(self) - nanoseconds(earlier)).max(0) as u64)
+        Duration::from_nanos(nanoseconds(self).abs_diff(nanoseconds(earlier)))
     }
 }
 

@@ -15,13 +15,13 @@ pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
 pub(crate) use log_descriptor::{check_open, write_once};
-pub(crate) use process::{Process, in_secure_mode, spawn_without_signals};
+pub(crate) use process::{Process, ThreadMark, in_secure_mode, spawn_without_signals};
 pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
     Credentials, MAX_UNIX_PATH, Readiness, WaitFor, accept, bind_unix, close_in_child, connect_tcp,
     connect_unix, listen_tcp, local_address, peer_credentials, peer_has_left, poll, receive,
-    remote_address, send, set_no_delay, shut_down_writing, stop_listening, take_error,
-    unsent_bytes,
+    receive_to, remote_address, send, set_no_delay, shut_down, shut_down_writing, stop_listening,
+    take_error, unsent_bytes,
 };
 
 /// Turns the -1 of a system call into the error that `errno` names.

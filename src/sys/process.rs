@@ -66,6 +66,20 @@ fn page() -> io::Result<&'static AtomicU64> {
     .copied()
 }
 
+/// Tells threads of this process apart.
+///
+/// `std::thread::current` would allocate on threads that Rust has not made, and leave the memory
+/// behind when they end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ThreadMark(libc::pthread_t);
+
+impl ThreadMark {
+    pub fn current() -> ThreadMark {
+        // SAFETY: pthread_self takes nothing and cannot fail.
+        ThreadMark(unsafe { libc::pthread_self() })
+    }
+}
+
 /// Whether the program runs with raised privileges, so that its environment is not to be trusted.
 pub(crate) fn in_secure_mode() -> bool {
     // SAFETY: getauxval reads a value that the kernel left at start; it takes no pointer.

@@ -326,6 +326,36 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
     }
 }
 
+/// Appends what is there, without waiting, up to `most` bytes and to what `buffer` has memory for,
+/// and returns how much that was; 0 is the end of stream.
+///
+/// The memory is not cleared first: for a large frame that would cost as much as reading it.
+pub(crate) fn receive_to(
+    socket: BorrowedFd,
+    buffer: &mut Vec<u8>,
+    most: usize,
+) -> io::Result<usize> {
+    let spare = buffer.spare_capacity_mut();
+    let size = most.min(spare.len());
+    loop {
+        // SAFETY: `spare` is writable for its length, of which `size` is at most all; recv only
+        // writes to it. The socket is open.
+        let result = unsafe {
+            libc::recv(socket.as_raw_fd(), spare.as_mut_ptr().cast(), size, libc::MSG_DONTWAIT)
+        };
+        if result >= 0 {
+            let read = result as usize;
+            // SAFETY: the kernel has initialized the first `read` bytes of the spare capacity.
+            unsafe { buffer.set_len(buffer.len() + read) };
+            return Ok(read);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
 /// Reads what is there, without waiting, and returns how much that was; 0 is the end of stream.
 pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
@@ -369,6 +399,12 @@ pub(crate) fn close_in_child(socket: std::sync::Arc<OwnedFd>) {
 pub(crate) fn shut_down_writing(socket: BorrowedFd) {
     // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
     unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
+}
+
+/// Ends both directions, also where a forked child keeps the socket open.
+pub(crate) fn shut_down(socket: BorrowedFd) {
+    // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) };
 }
 
 /// Bytes that were written to a TCP socket and that the peer's kernel has not got yet.

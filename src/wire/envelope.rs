@@ -67,8 +67,9 @@ fn usual_head(frame: &[u8]) -> Option<Fields> {
         return None;
     };
     let at = expect(frame, at, DATA)?;
-    str::from_utf8(event_name).ok()?;
-    str::from_utf8(timestamp_iso).ok()?;
+    if !(is_text(event_name) && is_text(timestamp_iso)) {
+        return None;
+    }
     Some(Fields {
         event_name: (name_end - event_name.len()) as u32..name_end as u32,
         timestamp_iso: (iso_end - timestamp_iso.len()) as u32..iso_end as u32,
@@ -150,10 +151,15 @@ fn set<T>(field: &mut Option<T>, value: T) -> std::result::Result<(), Reason> {
     }
 }
 
+/// Whether it is UTF-8: names and timestamps are ASCII, for which there is a cheaper check.
+#[inline]
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.is_ascii() || str::from_utf8(bytes).is_ok()
+}
+
 /// Where text that ends at `end` stands, if it is UTF-8.
 fn text_range(text: &[u8], end: usize) -> Option<Range<u32>> {
-    str::from_utf8(text).ok()?;
-    Some((end - text.len()) as u32..end as u32)
+    is_text(text).then_some((end - text.len()) as u32..end as u32)
 }
 
 /// Where the payload at `at` ends: a map with str keys.

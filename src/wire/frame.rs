@@ -24,44 +24,50 @@ pub(crate) enum Cut {
 /// Memory grows with the bytes that arrived, never with a length that was announced.
 #[derive(Debug, Default)]
 pub(crate) struct FrameBuffer {
-    /// All of the memory, initialized once; what has arrived and was not taken is `head..tail`.
+    /// What has arrived; from `head` on, it was not taken yet.
     bytes: Vec<u8>,
     head: usize,
-    tail: usize,
     /// The size of the last large frame: the next one is likely to need as much.
     last_large: usize,
 }
 
 impl FrameBuffer {
-    /// Room to read into: at least one byte, `size` where memory is there already, and up to
-    /// what the frame that has begun still lacks (growing with what has arrived).
-    pub fn room(&mut self, size: usize) -> Result<&mut [u8]> {
+    /// Has `read` append up to so many bytes, for which there is memory: `size` where the buffer
+    /// is empty, and up to what the frame that has begun still lacks (growing with what has
+    /// arrived). Returns that number, and what `read` returns.
+    pub fn fill<R>(
+        &mut self,
+        size: usize,
+        read: impl FnOnce(&mut Vec<u8>, usize) -> R,
+    ) -> Result<(usize, R)> {
+        let most = self.make_room(size)?;
+        Ok((most, read(&mut self.bytes, most)))
+    }
+
+    fn make_room(&mut self, size: usize) -> Result<usize> {
         self.move_to_front();
         let usual = size.max(self.last_large).max(1);
-        if self.tail == 0 && self.bytes.len() > usual {
+        if self.bytes.is_empty() && self.bytes.capacity() > usual {
             self.bytes = Vec::new();
         }
-        if self.bytes.is_empty() {
+        if self.bytes.capacity() == 0 {
             self.grow_to(usual)?;
         }
         let whole = self.announced().map(|body| HEADER.saturating_add(body));
-        if self.tail == self.bytes.len() {
+        if self.bytes.len() == self.bytes.capacity() {
             let doubled = self.bytes.len().saturating_mul(2).max(HEADER);
-            self.grow_to(whole.map_or(doubled, |whole| doubled.min(whole).max(self.tail + 1)))?;
+            let least = self.bytes.len() + 1;
+            self.grow_to(whole.map_or(doubled, |whole| doubled.min(whole).max(least)))?;
         }
         // Reading no further than the end of a large frame leaves it alone in the buffer, so that
         // `take` can hand the buffer over.
         let end = match whole {
-            Some(whole) if whole >= LARGE && whole > self.tail => whole.min(self.bytes.len()),
-            _ => self.bytes.len(),
+            Some(whole) if whole >= LARGE && whole > self.bytes.len() => {
+                whole.min(self.bytes.capacity())
+            }
+            _ => self.bytes.capacity(),
         };
-        Ok(&mut self.bytes[self.tail..end])
-    }
-
-    /// `count` bytes were read into the room.
-    pub fn filled(&mut self, count: usize) {
-        self.tail += count;
-        debug_assert!(self.tail <= self.bytes.len());
+        Ok(end - self.bytes.len())
     }
 
     /// What stands at the head.
@@ -69,7 +75,7 @@ impl FrameBuffer {
     pub fn cut(&self, max_body: usize) -> Cut {
         match self.announced() {
             Some(body) if body > max_body => Cut::TooLarge(body),
-            Some(body) if self.tail - self.head - HEADER >= body => Cut::Frame(body),
+            Some(body) if self.len() - HEADER >= body => Cut::Frame(body),
             _ => Cut::Incomplete,
         }
     }
@@ -91,11 +97,10 @@ impl FrameBuffer {
     /// holds just that one large frame, else a copy. (Allocated fallibly.)
     pub fn take(&mut self, body: usize) -> Result<Vec<u8>> {
         let whole = HEADER + body;
-        let alone = self.head == 0 && self.tail == whole;
-        if whole >= LARGE && alone && whole >= self.bytes.len() / 2 {
-            let mut frame = std::mem::take(&mut self.bytes);
-            frame.truncate(whole);
-            *self = FrameBuffer { last_large: whole, ..FrameBuffer::default() };
+        let alone = self.head == 0 && self.bytes.len() == whole;
+        if whole >= LARGE && alone && whole >= self.bytes.capacity() / 2 {
+            let frame = std::mem::take(&mut self.bytes);
+            self.last_large = whole;
             return Ok(frame);
         }
         let mut frame = Vec::new();
@@ -105,56 +110,68 @@ impl FrameBuffer {
     }
 
     /// How many bytes have arrived and were not taken.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.tail - self.head
+        self.bytes.len() - self.head
     }
 
     /// Gives memory back that an idle connection need not keep: the whole of it when the buffer
-    /// is empty, else all but what holds the frame that has begun. Returns the freed allocation
-    /// for the next connection that reads.
+    /// is empty, else all but what holds the frame that has begun. Returns the freed memory for
+    /// the next connection that reads.
     pub fn release(&mut self) -> Vec<u8> {
         let mut kept = Vec::new();
         // What is half full is in good use, and copying it at every pause would cost too much.
         if self.len() > 0
-            && (self.len() >= self.bytes.len() / 2 || kept.try_reserve_exact(self.len()).is_err())
+            && (self.len() >= self.bytes.capacity() / 2
+                || kept.try_reserve_exact(self.len()).is_err())
         {
             return Vec::new();
         }
-        kept.extend_from_slice(&self.bytes[self.head..self.tail]);
-        let freed = std::mem::replace(&mut self.bytes, kept);
-        (self.head, self.tail, self.last_large) = (0, self.bytes.len(), 0);
+        kept.extend_from_slice(&self.bytes[self.head..]);
+        let mut freed = std::mem::replace(&mut self.bytes, kept);
+        freed.clear();
+        (self.head, self.last_large) = (0, 0);
         freed
+    }
+
+    /// How much memory it has, used or not.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Whether the last frames were so large that memory is handed over with each of them.
+    pub fn expects_large(&self) -> bool {
+        self.last_large > 0
     }
 
     /// Gives the buffer memory to read into, as [`FrameBuffer::release`] returned it. A frame
     /// that has begun moves there, if there is more room than it has.
     pub fn lend(&mut self, mut spare: Vec<u8>) {
-        if spare.len() > self.bytes.len() {
-            let len = self.len();
-            spare[..len].copy_from_slice(&self.bytes[self.head..self.tail]);
-            (self.bytes, self.head, self.tail) = (spare, 0, len);
+        if spare.capacity() > self.bytes.capacity() {
+            spare.clear();
+            spare.extend_from_slice(&self.bytes[self.head..]);
+            (self.bytes, self.head) = (spare, 0);
         }
     }
 
     /// The length of the body at the head, once its header is there.
     #[inline]
     fn announced(&self) -> Option<usize> {
-        let header = self.bytes[self.head..self.tail].first_chunk::<HEADER>()?;
+        let header = self.bytes[self.head..].first_chunk::<HEADER>()?;
         Some(u32::from_be_bytes(*header) as usize)
     }
 
     fn move_to_front(&mut self) {
         if self.head > 0 {
-            self.bytes.copy_within(self.head..self.tail, 0);
-            (self.head, self.tail) = (0, self.tail - self.head);
+            self.bytes.copy_within(self.head.., 0);
+            self.bytes.truncate(self.bytes.len() - self.head);
+            self.head = 0;
         }
     }
 
     fn grow_to(&mut self, size: usize) -> Result<()> {
         let more = size - self.bytes.len();
-        self.bytes.try_reserve_exact(more).map_err(|_| Error::no_memory(size))?;
-        self.bytes.resize(size, 0);
-        Ok(())
+        self.bytes.try_reserve_exact(more).map_err(|_| Error::no_memory(size))
     }
 }
 
@@ -174,10 +191,12 @@ mod tests {
     fn feed(buffer: &mut FrameBuffer, mut bytes: &[u8], chunk: usize, size: usize) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         while !bytes.is_empty() {
-            let room = buffer.room(size).unwrap();
-            let count = room.len().min(chunk).min(bytes.len());
-            room[..count].copy_from_slice(&bytes[..count]);
-            buffer.filled(count);
+            let read = |to: &mut Vec<u8>, most: usize| {
+                let count = most.min(chunk).min(bytes.len());
+                to.extend_from_slice(&bytes[..count]);
+                count
+            };
+            let (_, count) = buffer.fill(size, read).unwrap();
             bytes = &bytes[count..];
             while let Cut::Frame(body) = buffer.cut(MAX) {
                 frames.push(buffer.take(body).unwrap());
@@ -233,16 +252,16 @@ mod tests {
         for _ in 0..3 {
             while buffer.cut(MAX) == Cut::Incomplete {
                 let have = buffer.len();
-                let room = buffer.room(65536).unwrap();
-                let count = room.len().min(sent.len() - have);
-                room[..count].copy_from_slice(&sent[have..have + count]);
-                buffer.filled(count);
+                let read = |to: &mut Vec<u8>, most: usize| {
+                    to.extend_from_slice(&sent[have..sent.len().min(have + most)]);
+                };
+                buffer.fill(65536, read).unwrap();
             }
             let memory = buffer.bytes.as_ptr();
             let taken = buffer.take(80_000).unwrap();
             assert_eq!(taken, sent);
             assert_eq!(taken.as_ptr(), memory);
-            assert_eq!(buffer.room(65536).unwrap().len(), sent.len());
+            assert_eq!(buffer.make_room(65536).unwrap(), sent.len());
         }
     }
 
@@ -252,14 +271,14 @@ mod tests {
         let sent = frame(&[9; 100]);
         assert_eq!(feed(&mut buffer, &sent, 1000, 65536).len(), 1);
         let spare = buffer.release();
-        assert_eq!(spare.len(), 65536);
+        assert_eq!(spare.capacity(), 65536);
         assert_eq!(buffer.bytes.capacity(), 0);
 
         feed(&mut buffer, &sent[..50], 1000, 65536);
-        assert_eq!(buffer.release().len(), 65536);
+        assert_eq!(buffer.release().capacity(), 65536);
         assert_eq!((buffer.len(), buffer.bytes.capacity()), (50, 50));
         buffer.lend(spare);
-        assert_eq!(buffer.room(65536).unwrap().len(), 65536 - 50);
+        assert_eq!(buffer.make_room(65536).unwrap(), 65536 - 50);
         assert_eq!(feed(&mut buffer, &sent[50..], 1000, 65536), [sent]);
     }
 }

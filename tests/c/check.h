@@ -18,6 +18,7 @@
 #define _GNU_SOURCE
 #endif
 #include <dotsock.h>
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
@@ -158,6 +159,27 @@ static inline void check_join(pthread_t thread)
     int failed = pthread_timedjoin_np(thread, NULL, &until);
     if (failed)
         FAIL("a thread did not end: %s", strerror(failed));
+}
+
+/* How many threads this process has. */
+static inline int check_threads(void)
+{
+    int count = 0;
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks)
+        FAIL("/proc/self/task: %s", strerror(errno));
+    for (struct dirent *entry; (entry = readdir(tasks)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(tasks);
+    return count;
+}
+
+/* The end of a forked child that leaves memory of other threads behind. It becomes another program, so
+ * that valgrind does not call that a leak. */
+__attribute__((noreturn)) static inline void check_leave_child(void)
+{
+    execl("/bin/true", "true", (char *)NULL);
+    _exit(127);
 }
 
 /* The exit status of a child process; a signal that killed it is a failure. */

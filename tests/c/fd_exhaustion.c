@@ -30,6 +30,14 @@ static void expect_byte(int fd, char expected)
     CHECK_INT(byte, expected);
 }
 
+static void limit_descriptors(rlim_t count)
+{
+    struct rlimit limit;
+    CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit.rlim_cur = count;
+    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
 static double cpu_seconds(void)
 {
     struct rusage usage;
@@ -40,6 +48,8 @@ static double cpu_seconds(void)
 
 TEST(the_server_goes_on_and_accepts_again)
 {
+    if (getenv("CHECK_VALGRIND"))
+        return; /* valgrind accepts by itself and closes what is over the limit */
     int go[2], done[2], taken[256], count = 0;
     CHECK(pipe(go) == 0 && pipe(done) == 0);
     pid_t visitor = start_visitor(go, done[1]);
@@ -51,8 +61,7 @@ TEST(the_server_goes_on_and_accepts_again)
     SEND(server, 0);
     EXPECT_NUMBER(client, 0); /* it has all the descriptors that it needs */
 
-    struct rlimit limit = {128, 128};
-    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit_descriptors(128);
     while (count < 256 && (taken[count] = dup(0)) >= 0)
         count++;
     CHECK(errno == EMFILE);
@@ -85,8 +94,7 @@ TEST(starting_and_connecting_without_descriptors_are_errors)
     sock_server *other = start_server("other", NULL);
     sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
     sock_client *client = new_client(DOTSOCK_UNIX, "other", NULL);
-    struct rlimit limit = {64, 64};
-    CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    limit_descriptors(64);
     while (count < 256 && (taken[count] = dup(0)) >= 0)
         count++;
     CHECK_STATUS(sock_server_start(server), DOTSOCK_E_IO);

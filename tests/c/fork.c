@@ -13,7 +13,7 @@ static void count_hook(void *ctx, sock_server *server, const char *id) { (void)c
         pid_t pid_ = fork();                                                                                 \
         if (pid_ == 0) {                                                                                     \
             body;                                                                                            \
-            exit(0);                                                                                         \
+            check_leave_child();                                                                             \
         }                                                                                                    \
         CHECK_INT(check_child(pid_), 0);                                                                     \
     } while (0)
@@ -199,7 +199,10 @@ TEST(new_handles_work_in_the_child)
 TEST(a_child_that_just_exits)
 {
     set_up();
-    IN_CHILD((void)0); /* nothing runs at exit */
+    pid_t pid = fork();
+    if (pid == 0)
+        exit(0); /* nothing of the library's runs then */
+    check_child(pid); /* its status is not looked at: valgrind counts what the parent's threads left as leaks */
     still_works(1);
     tear_down();
 }

@@ -195,6 +195,7 @@ TEST(free_from_a_hook)
     CHECK_INT(RETURNED(o), 1);
     CHECK(record_has(&record, "-A") && record_has(&record, "-B")); /* the others' hooks still ran */
     WAIT_FOR(access(check_path("sockets/e.lock"), F_OK) != 0);
+    WAIT_FOR(check_threads() == 1);
     sock_client_free(client);
     sock_client_free(other);
 }
@@ -231,6 +232,7 @@ TEST(free_from_a_disconnected_hook)
     CHECK_OK(sock_server_start(server));
     sock_client_free(join("e", NULL));
     WAIT_FOR(DROPS(o) == 1);
+    WAIT_FOR(check_threads() == 1); /* the server's own thread ends, too */
 }
 
 static void close_from_connected(void *ctx, sock_server *server, const char *id)

@@ -197,6 +197,7 @@ TEST(a_log_function_may_free_the_server_that_logs)
     WAIT_FOR(__atomic_load_n(&drops, __ATOMIC_SEQ_CST) == 1);
     WAIT_FOR(access(check_path("sockets/e.lock"), F_OK) != 0);
     CHECK(stopper.called);
+    WAIT_FOR(check_threads() == 1);
     close(peer);
     CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
 }

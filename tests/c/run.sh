@@ -30,7 +30,7 @@ export PKG_CONFIG_PATH=${pc%/*}
 flags=$(pkg-config --cflags --libs dotsock) || exit 2
 libdir=$(pkg-config --variable=libdir dotsock)
 export LD_LIBRARY_PATH=$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-[ -z "$valgrind" ] || export CHECK_SLOW=${CHECK_SLOW:-10}
+[ -z "$valgrind" ] || export CHECK_SLOW=${CHECK_SLOW:-10} CHECK_VALGRIND=1
 
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
@@ -95,22 +95,11 @@ run_example() {
     esac
 }
 
-# Every function that the library exports is called by a test.
-run_exports() {
-    local missing=0 function
-    for function in $(nm -D --defined-only "$(readlink -f "$LIBRARY")" | awk '$2 == "T" && $3 ~ /^sock_/ {print $3}'); do
-        grep -qE "\b$function *\(" "$here"/*.c "$here"/*.h || { echo "no test calls $function"; missing=1; }
-    done
-    return "$missing"
-}
-export LIBRARY=$libdir/libdotsock.so
-
 run_one() {
     label=$1
     local started=$EPOCHREALTIME result=ok status
     {
         case $1 in
-        exported-functions) run_exports ;;
         example-*) run_example "${1#example-}" ;;
         # shellcheck disable=SC2086
         *) timeout "$limit" $valgrind "$build/$1" ;;
@@ -127,21 +116,20 @@ run_one() {
     cat "$build/line-$1"
     echo "$result" >> "$build/results"
 }
-export -f build_test build_example build_one guarded wait_for_line same run_example run_exports run_one
+export -f build_test build_example build_one guarded wait_for_line same run_example run_one
 
 if [ ${#names[@]} -eq 0 ]; then
     for file in "$here"/*.c; do names+=("$(basename "$file" .c)"); done
     for file in "$examples"/*.c; do names+=("example-$(basename "$file" .c)"); done
-    names+=(exported-functions)
 fi
 : > "$build/results"
 : > "$build/failed-builds"
 wanted=()
 for name in "${names[@]}"; do
-    [ "$name" = exported-functions ] || wanted+=("$name")
+    wanted+=("$name")
     [ "$name" != example-listener ] || wanted+=(example-progress_server)
 done
-[ ${#wanted[@]} -eq 0 ] || printf '%s\n' "${wanted[@]}" | sort -u | xargs -P 2 -I{} bash -c 'build_one "$1"' _ {}
+printf '%s\n' "${wanted[@]}" | sort -u | xargs -P 2 -I{} bash -c 'build_one "$1"' _ {}
 if [ -s "$build/failed-builds" ]; then
     echo "run.sh: these do not build: $(tr '\n' ' ' < "$build/failed-builds")" >&2
     exit 1

@@ -188,7 +188,7 @@ static void *stop_and_continue(void *argument)
         for (int i = 0; i < 30; i++)
             check_pause();
         kill(self, SIGCONT);
-        _exit(0);
+        check_leave_child();
     }
     CHECK_INT(check_child(pid), 0);
     CHECK_INT(sock_server_cancel(server), DOTSOCK_OK);

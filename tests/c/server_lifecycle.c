@@ -9,6 +9,7 @@ TEST(a_server_starts_and_stops)
     CHECK_INT(sock_server_port(server), 0);
     CHECK_INT(sock_server_fd(server), -1);
     CHECK(access(check_path("sockets"), F_OK) != 0); /* a new server opens nothing yet */
+    CHECK_INT(check_threads(), 1);                   /* and starts no thread */
     for (int again = 0; again < 3; again++) {
         CHECK_OK(sock_server_start(server));
         CHECK_INT(sock_server_is_running(server), 1);
@@ -18,7 +19,9 @@ TEST(a_server_starts_and_stops)
         wait_clients(server, 1);
         SEND(server, again);
         EXPECT_NUMBER(client, again);
+        CHECK_INT(check_threads(), 2); /* one thread, however many clients */
         CHECK_OK(sock_server_stop(server));
+        WAIT_FOR(check_threads() == 1);
         CHECK_INT(sock_server_is_running(server), 0);
         CHECK(access(check_path("sockets/life.sock"), F_OK) != 0);
         CHECK(access(check_path("sockets/life.lock"), F_OK) != 0);

@@ -9,8 +9,10 @@ extern char **environ;
 static pid_t start_role(const char *role, const char *argument)
 {
     char *arguments[] = {"two_processes", "--role", (char *)role, (char *)argument, NULL};
+    char program[512] = "";
+    CHECK(readlink("/proc/self/exe", program, sizeof program - 1) > 0);
     pid_t pid = 0;
-    int failed = posix_spawn(&pid, "/proc/self/exe", NULL, NULL, arguments, environ);
+    int failed = posix_spawn(&pid, program, NULL, NULL, arguments, environ);
     if (failed)
         FAIL("posix_spawn: %s", strerror(failed));
     return pid;
