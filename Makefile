@@ -61,6 +61,8 @@ test: tools all-checks
 	tests/c/run.sh $(STAGE) --valgrind
 	$(MAKE) --no-print-directory -C bindings/go test-go STAGE=$(STAGE)
 	tests/faults/run.sh $(STAGE) --quick
+	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
+	tests/faults/run.sh $(STAGE) --quick
 
 .PHONY: bench
 bench: stage

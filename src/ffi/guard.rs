@@ -98,7 +98,7 @@ struct LastError {
     /// 0 when it did not fail.
     status: c_int,
     os_error: c_int,
-    text: CString,
+    text: Option<CString>,
 }
 
 thread_local! {
@@ -120,7 +120,7 @@ fn remember(error: &Error) {
         last.replace(LastError {
             status: status_code(error.status()),
             os_error: error.os_error().unwrap_or(0),
-            text: c_text(&error.to_string()),
+            text: Some(c_text(&error.to_string())),
         })
     });
 }
@@ -134,9 +134,12 @@ pub(super) fn last_os_error() -> c_int {
 }
 
 pub(super) fn last_text() -> *const c_char {
+    // Where nothing failed it is a constant, so that not even a pointer that is used for too long
+    // does harm.
     const NONE: &CStr = c"";
     // The text stays where it is until the end of the next call, longer than the header promises.
-    LAST.try_with(|last| last.borrow().text.as_ptr()).unwrap_or(NONE.as_ptr())
+    LAST.try_with(|last| last.borrow().text.as_ref().map_or(NONE.as_ptr(), |text| text.as_ptr()))
+        .unwrap_or(NONE.as_ptr())
 }
 
 /// Text for C; a NUL in it, where text would end for C, becomes U+FFFD.
