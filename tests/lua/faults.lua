@@ -185,7 +185,8 @@ test("failing calls leave nothing behind", function()
     for _ = 1, 10000 do fail() end
     collectgarbage()
     collectgarbage()
-    equal(check.count_descriptors(), descriptors, "descriptors")
+    -- Fewer, when the collector only now comes to a handle of an earlier test.
+    assert(check.count_descriptors() <= descriptors, "descriptors")
     local grown = check.memory() - memory
     assert(grown < 1024, ("grown by %d KiB"):format(grown))
 end)
