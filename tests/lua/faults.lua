@@ -41,6 +41,8 @@ test("the server dies while a client iterates, and comes back", function()
     local event = check.event()
     local client = connect_to_peer(event, { reconnect_delay = 0.01, reconnect_max_delay = 0.02 })
     client:send { die = true }
+    -- A new server could not start beside the old one.
+    check.wait_for("the end of the old server", function() return not client:is_connected() end)
     check.spawn("peer.lua", event)
     -- The send waits for a server, and connects anew.
     check.wait_for("the new server", function()
@@ -162,7 +164,8 @@ test("10,000 lives leave no descriptor and no memory behind", function()
         lives(count / 10)
         local descriptors, memory = check.count_descriptors(), check.memory()
         lives(count)
-        equal(check.count_descriptors(), descriptors, "descriptors")
+        -- Fewer, when the collector only now comes to a handle of an earlier test.
+        assert(check.count_descriptors() <= descriptors, "descriptors")
         local grown = check.memory() - memory
         assert(grown < 1024, ("grown by %d KiB"):format(grown))
     end
