@@ -413,6 +413,7 @@ fn after_a_failed_lookup_the_client_was_never_told_to_connect() {
     let client = Client::new(Transport::Tcp, "event", &options).unwrap();
     assert_eq!(client.connect().unwrap_err().status(), Status::Io);
     assert_eq!(failure(&client, None), Status::Closed);
+    assert_eq!(client.fd(), None);
 }
 
 #[test]

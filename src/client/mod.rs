@@ -127,7 +127,6 @@ impl Client {
         }
         state.target.check()?;
         self.wake.event()?;
-        state.ever_told = true;
         if let Link::Down = state.link {
             state.tell_to_connect();
         }
@@ -145,7 +144,6 @@ impl Client {
     /// its first message: `recv` or `send` then fails.
     pub fn connect(&self) -> Result<()> {
         let mut state = self.lock()?;
-        state.ever_told = true;
         if state.sleepers.take_cancel(&self.wake) {
             // As good as an attempt that failed, unless there is a name to look up for the next.
             if !state.target.needs_lookup() {
@@ -385,6 +383,8 @@ impl Client {
         let mut state = self.lock()?;
         state.read_ahead()?;
         state.inbox.clear_messages();
+        // A sender that waits may read on.
+        state.changed |= !state.line.is_empty();
         Ok(())
     }
 
