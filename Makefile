@@ -28,6 +28,7 @@ help:
 	@echo 'make test        every test'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
 	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
+	@echo 'make test-go     those of the Go module'
 	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
 	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall   with the same variables: removes what install installed'
@@ -58,15 +59,23 @@ test: tools all-checks
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
+	$(MAKE) --no-print-directory -C bindings/go test-go STAGE=$(STAGE)
+	tests/faults/run.sh $(STAGE) --quick
+	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	tests/faults/run.sh $(STAGE) --quick
 
 .PHONY: bench
 bench: stage
 	@$(MAKE) --no-print-directory -C benches bench QUICK='$(QUICK)' SECTIONS='$(SECTIONS)'
 
+.PHONY: test-go
+test-go: stage
+	@tests/tools.sh cc pkg-config go gofmt
+	$(MAKE) --no-print-directory -C bindings/go test-go STAGE=$(STAGE)
+
 .PHONY: tools stage
 tools:
-	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit rustfmt clippy
+	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit go gofmt rustfmt clippy
 
 # Installs to where the tests and the demo look for it.
 stage: $(LIBRARIES)

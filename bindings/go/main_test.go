@@ -34,7 +34,19 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	os.Exit(inSandbox(m.Run))
+}
+
+// inSandbox gives what makes none of its own, as examples do, a directory of sockets.
+func inSandbox(run func() int) int {
+	dir, err := os.MkdirTemp("", "dotsock")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("DOTSOCK_SOCKET_DIR", dir+"/sockets")
+	os.Setenv("XDG_CONFIG_HOME", dir)
+	return run()
 }
 
 // start runs one of the children; it is killed at the end of the test.
