@@ -580,6 +580,29 @@ fn a_refusal_without_auto_reconnect_leaves_the_client_closed() {
 }
 
 #[test]
+fn the_first_send_knows_of_a_refusal_that_has_arrived() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    // It goes on reading, so that the send could be written.
+    server.write_all(&error(json!({"code": "max_connections"}))).unwrap();
+    assert_eq!(send(&client, 1), Err(Status::MaxConnections));
+}
+
+#[test]
+fn a_client_whose_server_has_gone_has_no_address() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    assert!(client.address().ends_with("/event.sock"));
+    assert!(client.server_pid().is_some() && client.server_uid().is_some());
+    server.write_all(&data(1)).unwrap();
+    drop(server);
+    assert!(!client.is_connected());
+    assert_eq!(client.address(), "");
+    assert!(client.server_pid().is_none() && client.server_uid().is_none());
+    assert_eq!(recv(&client), 1);
+}
+
+#[test]
 fn connecting_anew_forgets_the_ends_that_are_none_any_more() {
     let place = Place::new();
     let (client, mut server, listener) = place.connected(&[("report_loss", "true")]);

@@ -23,7 +23,7 @@ mod waiting;
 mod waking;
 mod watch;
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ use crate::{
     validate_event_name,
 };
 
+use connection::Connection;
 use driving::{cancelled, forked, interrupted, nothing_in_time, taken};
 use outbox::Outgoing;
 use state::{Link, State};
@@ -194,9 +195,7 @@ impl Client {
     /// Whether there is a connection. Looks at the socket without blocking, so that a server that
     /// has gone is noticed, also while messages from it are still to be received.
     pub fn is_connected(&self) -> bool {
-        use std::os::fd::AsFd;
-        self.with_connection(|connection| !sys::peer_has_left(connection.socket.as_fd()))
-            .unwrap_or(false)
+        self.with_connection(|_| ()).is_some()
     }
 
     /// The next message. `None` waits without end, a timeout of zero does not wait.
@@ -430,9 +429,12 @@ impl Client {
         self.lock().map(|state| state.stats).unwrap_or_default()
     }
 
-    fn with_connection<R>(&self, look: impl FnOnce(&connection::Connection) -> R) -> Option<R> {
+    /// The connection, unless the server has gone.
+    fn with_connection<R>(&self, look: impl FnOnce(&Connection) -> R) -> Option<R> {
         match &self.lock().ok()?.link {
-            Link::Up(connection) => Some(look(connection)),
+            Link::Up(connection) if !sys::peer_has_left(connection.socket.as_fd()) => {
+                Some(look(connection))
+            }
             _ => None,
         }
     }
