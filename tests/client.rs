@@ -368,7 +368,9 @@ fn connect_waits_for_a_full_queue_only_so_long() {
     let _first = UnixStream::connect(path).unwrap();
     let client = place.client(&[("default_timeout", "0.1")]);
     let start = Instant::now();
-    assert_eq!(client.connect().unwrap_err().status(), Status::Timeout);
+    let failed = client.connect().unwrap_err();
+    assert_eq!(failed.status(), Status::Timeout);
+    assert!(failed.to_string().contains("queue of connections stayed full"), "{failed}");
     assert!(start.elapsed() >= Duration::from_millis(100));
     let patient = place.client(&[]);
     thread::scope(|scope| {

@@ -251,7 +251,7 @@ impl Client {
                 continue;
             }
             if woken == Readiness::Ready {
-                state.sleepers.settle(&self.wake);
+                state.sleepers.found_nothing(&self.wake);
             }
             woken = state.wait(Purpose::Messages, deadline)?;
         }
