@@ -28,6 +28,9 @@ help:
 	@echo 'make test        every test'
 	@echo 'make faults      the long form of the tests of docs/reliability.md: about an hour'
 	@echo 'make soak        MINUTES=$(MINUTES) of everything at once, every message accounted for'
+	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
+	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
+	@echo 'make test-go     those of the Go module'
 	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
 	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall   with the same variables: removes what install installed'
@@ -58,7 +61,18 @@ test: tools all-checks
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
+	$(MAKE) --no-print-directory -C bindings/go test-go STAGE=$(STAGE)
+	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	tests/faults/run.sh $(STAGE) --quick
+
+.PHONY: bench
+bench: stage
+	@$(MAKE) --no-print-directory -C benches bench QUICK='$(QUICK)' SECTIONS='$(SECTIONS)'
+
+.PHONY: test-go
+test-go: stage
+	@tests/tools.sh cc pkg-config go gofmt
+	$(MAKE) --no-print-directory -C bindings/go test-go STAGE=$(STAGE)
 
 faults: tools
 	$(MAKE) --no-print-directory stage
@@ -72,7 +86,7 @@ soak:
 
 .PHONY: tools stage
 tools:
-	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit rustfmt clippy
+	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit go gofmt rustfmt clippy
 
 # Installs to where the tests and the demo look for it.
 stage: $(LIBRARIES)

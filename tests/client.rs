@@ -569,8 +569,11 @@ fn a_refusal_is_told_once_and_then_paced() {
 fn a_refusal_without_auto_reconnect_leaves_the_client_closed() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[("auto_reconnect", "false")]);
-    server.write_all(&error(json!({"code": "max_connections"}))).unwrap();
-    assert_eq!(failure(&client, SOON), Status::MaxConnections);
+    let long = "x".repeat(50_000);
+    server.write_all(&error(json!({"code": "max_connections", "message": long}))).unwrap();
+    let refusal = client.recv(SOON).unwrap_err();
+    assert_eq!(refusal.status(), Status::MaxConnections);
+    assert!(refusal.to_string().len() < 1000, "a server may say anything");
     assert_eq!(failure(&client, SOON), Status::Closed);
     assert!(!client.is_connected());
 }
@@ -693,6 +696,27 @@ fn messages_too_large_or_too_deep_for_the_handle_are_not_sent() {
     );
     send(&client, 1).unwrap();
     assert_eq!(number(&read_frame(&mut server).unwrap()), 1);
+}
+
+#[test]
+fn a_message_that_came_from_elsewhere_is_held_to_the_depth_of_the_handle_that_sends_it() {
+    let (from, to) = (Place::new(), Place::new());
+    let (from, mut elsewhere, _from) = from.connected(&[("max_depth", "1000")]);
+    let (to, mut server, _to) = to.connected(&[("max_depth", "300")]);
+    // An envelope whose data has one map in the other.
+    let shallow = data(1);
+    let nested = |levels: usize| {
+        let place = shallow.len() - b"\x81\xa1n\x01".len();
+        let body = [&shallow[4..place], &b"\x81\xa1a".repeat(levels - 1), b"\x80"].concat();
+        [&(body.len() as u32).to_be_bytes(), &body[..]].concat()
+    };
+    elsewhere.write_all(&[nested(300), nested(301)].concat()).unwrap();
+    to.send(&from.recv(SOON).unwrap()).unwrap();
+    let deep = from.recv(SOON).unwrap();
+    assert_eq!(to.send(&deep).unwrap_err().status(), Status::Message);
+    let mut arrived = vec![0; nested(300).len()];
+    server.read_exact(&mut arrived).unwrap();
+    assert!(arrived == nested(300), "byte for byte");
 }
 
 /// Sends until the socket is full; how many were sent.

@@ -1,13 +1,13 @@
 //! Clients whose server does not read, or sends without end: what one thread leaves undone, another
 //! must go on with, and nothing grows or lasts without bound.
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::Shutdown;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dotsock::{Client, Message, MessageType, Status, Transport};
+use dotsock::{Client, MessageType, Status, Transport};
 use serde_json::json;
 
 mod common;
@@ -54,4 +54,54 @@ fn a_receiver_that_sleeps_writes_the_rest_of_what_another_thread_sent() {
         server.say(&json!({ "answer": 1 }));
         assert!(receiver.join().unwrap().unwrap());
     });
+}
+
+/// Sends malformed frames (empty ones) for as long as the socket takes them; returns how many bytes
+/// that were. Read in small bites, they keep a client busy for longer than a millisecond.
+fn flood(server: &mut Peer) -> u64 {
+    server.stream.set_nonblocking(true).unwrap();
+    let mut sent = 0;
+    while let Ok(count) = server.stream.write(&[0; 1 << 16]) {
+        sent += count as u64;
+    }
+    sent
+}
+
+#[test]
+fn recv_keeps_its_timeout_although_what_is_no_message_arrives() {
+    let setup = Setup::new(&[("buffer_size", "64")]);
+    let (client, mut server, _listener) = connected(&setup);
+    let sent = flood(&mut server);
+    let error = client.recv(Some(Duration::from_millis(1))).unwrap_err();
+    assert_eq!(error.status(), Status::Timeout);
+    let received = client.stats().bytes_received;
+    assert!(0 < received && received < sent, "{received} of {sent} bytes");
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_not_read_to_an_end_that_may_never_come() {
+    let settings =
+        [("buffer_size", "64"), ("client_queue_size", "1000"), ("auto_reconnect", "false")];
+    let setup = Setup::new(&settings);
+    let (client, mut server, _listener) = connected(&setup);
+    server.stream.shutdown(Shutdown::Read).unwrap();
+    flood(&mut server);
+    let error = client.send_data(MessageType::Data, &json!({})).unwrap_err();
+    assert_eq!(error.status(), Status::Closed);
+    let received = client.stats().bytes_received;
+    assert!(received < 2000, "{received} bytes");
+}
+
+#[test]
+fn a_server_that_has_left_is_read_to_its_end() {
+    let settings = [("client_queue_size", "1000"), ("auto_reconnect", "false")];
+    let setup = Setup::new(&settings);
+    let (client, mut server, _listener) = connected(&setup);
+    for n in 0..100 {
+        server.say(&json!({ "n": n }));
+    }
+    drop(server);
+    let error = client.send_data(MessageType::Data, &json!({})).unwrap_err();
+    assert_eq!(error.status(), Status::Closed);
+    assert_eq!(client.buffer_size(), 100);
 }

@@ -63,6 +63,15 @@ fn no_lock_is_held_while_a_logger_runs() {
     log::set_max_level(log::LevelFilter::Off);
 }
 
+/// Stops a server, also when a test has failed: its `run` shall end.
+struct Stops<'a>(&'a Server);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.stop().unwrap();
+    }
+}
+
 #[test]
 fn a_child_that_a_hook_has_forked_writes_nothing() {
     let setup = Setup::new(&[]);
@@ -84,13 +93,13 @@ fn a_child_that_a_hook_has_forked_writes_nothing() {
         .unwrap();
     std::thread::scope(|scope| {
         scope.spawn(|| {
+            let _stops = Stops(&server);
             wait_until("it runs", || server.is_running());
             let mut peer = setup.peer();
             assert_eq!(peer.hear_data(), json!({"n": 1}));
             server.broadcast(MessageType::Data, &json!({"n": 2})).unwrap();
             server.uncork().unwrap();
             assert_eq!(peer.hear_data(), json!({"n": 2}));
-            server.stop().unwrap();
         });
         let parent = std::process::id();
         let result = server.run();

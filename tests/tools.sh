@@ -8,11 +8,14 @@ for tool in "$@"; do
     case $tool in
         rustfmt) cargo fmt --version > /dev/null 2>&1 || components+=(rustfmt) ;;
         clippy) cargo clippy --version > /dev/null 2>&1 || components+=(clippy) ;;
+        luv) luajit -e 'require "luv"' 2> /dev/null || packages+=(lua-luv) ;;
         *) command -v "$tool" > /dev/null && continue
             case $tool in
                 cc) packages+=(gcc libc6-dev) ;;
                 c++) packages+=(g++) ;;
                 readelf) packages+=(binutils) ;;
+                go | gofmt) packages+=(golang-go) ;;
+                nvim) packages+=(neovim) ;;
                 *) packages+=("$tool") ;;
             esac ;;
     esac

@@ -14,6 +14,7 @@
 #define _GNU_SOURCE
 #include "bench.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <ftw.h>
 #include <sched.h>
@@ -46,6 +47,7 @@ struct shared {
     struct usage s0, s1, c0, c1;
     double p50, p90, p99, p999, pmax, mean;
     /* idle */
+    long wakeups;               /* of the server's other threads, in a second */
     long rss_kb, pss_kb, threads, fds, base_rss_kb, slab_kb, sockmem_pages;
     uint64_t send_ns;           /* time the sender spent inside its loop      */
 };
@@ -107,6 +109,22 @@ static long proc_field(const char *file, const char *key)
         if (!strncmp(line, key, k)) { v = strtol(line + k, NULL, 10); break; }
     fclose(f);
     return v;
+}
+
+/* How often threads of this process other than the main one went to sleep so far. */
+static long other_wakeups(void)
+{
+    long sum = 0;
+    DIR *d = opendir("/proc/self/task");
+    struct dirent *e;
+    while (d && (e = readdir(d))) {
+        char path[300];
+        if (e->d_name[0] == '.' || atoi(e->d_name) == getpid()) continue;
+        snprintf(path, sizeof path, "/proc/self/task/%s/status", e->d_name);
+        sum += proc_field(path, "voluntary_ctxt_switches:");
+    }
+    if (d) closedir(d);
+    return sum;
 }
 
 static int cmp_u64(const void *a, const void *b)
@@ -182,6 +200,9 @@ static void run_server(void)
 
     if (!strcmp(mode, "idle")) {
         usleep(500000);
+        long before = other_wakeups();
+        sleep(1);
+        sh->wakeups = other_wakeups() - before;
         sh->rss_kb  = proc_field(status, "VmRSS:");
         sh->pss_kb  = proc_field(smaps, "Pss:");
         sh->threads = proc_field(status, "Threads:");
@@ -477,8 +498,8 @@ int main(int argc, char **argv)
         double scpu = (double)(sh->s1.cpu_us - sh->s0.cpu_us), ccpu = (double)(sh->c1.cpu_us - sh->c0.cpu_us);
         long n = cfg.count, deliveries = cfg.pattern == PAT_PUBSUB ? atomic_load(&sh->got) : n;
         if (!strcmp(mode, "idle")) {
-            printf(",\"rss_kb\":%ld,\"pss_kb\":%ld,\"base_rss_kb\":%ld,\"threads\":%ld,\"slab_delta_kb\":%ld",
-                   sh->rss_kb, sh->pss_kb, sh->base_rss_kb, sh->threads, sh->slab_kb - slab0);
+            printf(",\"rss_kb\":%ld,\"pss_kb\":%ld,\"base_rss_kb\":%ld,\"threads\":%ld,\"slab_delta_kb\":%ld,\"wakeups\":%ld",
+                   sh->rss_kb, sh->pss_kb, sh->base_rss_kb, sh->threads, sh->slab_kb - slab0, sh->wakeups);
         } else {
             if (!strcmp(mode, "rtt") || !strcmp(mode, "active") || !strcmp(mode, "oneway") || lockstep)
                 printf(",\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.1f,\"mean_us\":%.2f",

@@ -16,7 +16,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-const char *peer_name = "nanomsg_ipc";
+const char *peer_name = NAME;
 
 struct side { struct cfg c; int n, ep, *s; void *held; };
 

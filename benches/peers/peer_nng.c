@@ -23,14 +23,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#ifndef NAME
-#define NAME "nng"
-#endif
-#ifdef TCP
-const char *peer_name = NAME "_tcp";
-#else
-const char *peer_name = NAME "_ipc";
-#endif
+const char *peer_name = NAME;
 
 struct side {
     struct cfg c;

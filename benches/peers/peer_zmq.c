@@ -17,11 +17,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#ifdef TCP
-const char *peer_name = "zmq_tcp";
-#else
-const char *peer_name = "zmq_ipc";
-#endif
+const char *peer_name = NAME;
 
 struct side {
     struct cfg c;

@@ -19,6 +19,9 @@ use crate::{Error, Message, MessageType, Result, Status};
 /// finds more of it: the server may have waited for the reader all that time.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How much of what a server says is quoted in an error, in characters.
+const LONGEST_QUOTE: usize = 200;
+
 /// A socket that is connected, and what has been read from it.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -246,6 +249,7 @@ impl Connection {
 
     fn refusal(&self, message: &Message) -> Error {
         let said = message.get("/message").and_then(|text| text.as_str()).unwrap_or("");
+        let said: String = said.chars().take(LONGEST_QUOTE).collect();
         let limit = message.get("/limit").and_then(|limit| limit.as_u64());
         let limit = limit.map(|limit| format!(" ({limit})")).unwrap_or_default();
         let address = &self.address;

@@ -69,8 +69,9 @@ impl Inbox {
         self.queue.push_back(Arrived::Message(message));
     }
 
+    /// Without memory for it the end is not told; the calls that follow find no connection.
     pub fn push_end(&mut self, end: End) {
-        if self.ends < MAX_ENDS {
+        if self.ends < MAX_ENDS && self.queue.try_reserve(1).is_ok() {
             self.ends += 1;
             self.queue.push_back(Arrived::End(end));
         }

@@ -31,7 +31,7 @@ use log::Level;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::message::{self, MAX_DEPTH};
+use crate::message;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic, Process, Readiness};
 use crate::transport::{Peer, Transport};
@@ -243,15 +243,15 @@ impl Client {
             if polls {
                 return Err(nothing_in_time());
             }
-            if has_progress {
-                woken = Readiness::TimedOut;
-                continue;
-            }
             if let Some(timeout) = timeout {
                 let now = Monotonic::now();
                 if now >= *deadline.get_or_insert(now.after(timeout)) {
                     return Err(nothing_in_time());
                 }
+            }
+            if has_progress {
+                woken = Readiness::TimedOut;
+                continue;
             }
             if woken == Readiness::Ready {
                 state.sleepers.settle(&self.wake);
@@ -295,13 +295,10 @@ impl Client {
     pub fn send(&self, message: &Message) -> Result<()> {
         let frame = message.frame();
         self.check_size(frame.len())?;
-        // Deeper ones than that cannot be made.
-        if self.settings.max_depth < MAX_DEPTH {
-            envelope::check(frame, self.settings.max_depth).map_err(|reason| {
-                let text = format!("The message cannot be sent: {reason}");
-                Error::new(Status::Message, text)
-            })?;
-        }
+        envelope::check(frame, self.settings.max_depth).map_err(|reason| {
+            let text = format!("The message cannot be sent: {reason}");
+            Error::new(Status::Message, text)
+        })?;
         let mut state = self.lock()?;
         self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
     }
@@ -448,14 +445,6 @@ impl Client {
         Ok(Guard::new(self.state.lock(), &self.wake))
     }
 
-    /// In a forked child: closes descriptors, touches no peer.
-    pub(crate) fn abandon(&self) {
-        // Locked at the moment of the fork means half changed: that is left alone.
-        if let Some(mut state) = self.state.try_lock() {
-            state.abandon();
-        }
-    }
-
     pub(crate) fn is_forked(&self) -> bool {
         !self.process.is_current()
     }
@@ -468,9 +457,10 @@ impl Drop for Client {
             let _ = self.disconnect();
             return;
         }
-        self.abandon();
-        if self.state.is_locked() {
-            std::mem::forget(self.state.clone());
+        match self.state.try_lock() {
+            Some(mut state) => state.abandon(),
+            // Locked at the moment of the fork means half changed: that is left alone.
+            None => std::mem::forget(self.state.clone()),
         }
     }
 }

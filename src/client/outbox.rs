@@ -87,6 +87,12 @@ impl Outbox {
 
     fn append(&mut self, head: &[u8], payload: &[u8]) -> Result<()> {
         let size = head.len() + payload.len();
+        // A server that reads slowly may never let it become empty.
+        if self.sent > self.bytes.len() / 2 {
+            self.bytes.drain(..self.sent);
+            self.unbegun -= self.sent;
+            self.sent = 0;
+        }
         self.bytes.try_reserve(size).map_err(|_| Error::no_memory(size))?;
         self.bytes.extend_from_slice(head);
         self.bytes.extend_from_slice(payload);
@@ -165,6 +171,18 @@ mod tests {
         assert!(!outbox.has_begun());
         assert_eq!(outbox.advance(24 + 1), 2);
         assert_eq!(outbox.advance(33), 0);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_has_left_takes_no_memory_although_there_is_always_more() {
+        let mut outbox = outbox(&[100]);
+        for _ in 0..1000 {
+            outbox.push(&Outgoing { head: &frame(96), payload: &[] }).unwrap();
+            assert_eq!(outbox.advance(100), 1);
+            assert!(outbox.has_begun() && outbox.bytes.len() <= 400);
+        }
+        outbox.advance(104);
         assert!(outbox.is_empty());
     }
 

@@ -208,16 +208,20 @@ impl State {
 
     /// Ends the connection after reading what had arrived on it to its end.
     pub fn lose(&mut self, reason: String) -> Result<()> {
+        let mut read = 0;
         loop {
             self.decode_all()?;
             let Link::Up(connection) = &mut self.link else {
                 return Ok(());
             };
-            if connection.crowded {
+            // One that takes nothing any more may still send, and without end.
+            let has_end = read < self.settings.client_queue_size
+                || sys::peer_has_left(connection.socket.as_fd());
+            if connection.crowded || !has_end {
                 break;
             }
             match connection.read(&self.settings, &mut self.stats)? {
-                Read::Bytes(_) => {}
+                Read::Bytes(count) => read += count,
                 Read::Nothing | Read::End(_) => break,
             }
         }

@@ -341,15 +341,8 @@ pub unsafe extern "C" fn sock_client_stat(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_free(client: *mut sock_client) {
     if !client.is_null() {
-        guard::free(move || {
-            // SAFETY: it came from `sock_client_new` and, as the header asks, is freed once and
-            // not used any more.
-            let handle = unsafe { Box::from_raw(client) };
-            if handle.client.is_forked() {
-                handle.client.abandon();
-            } else {
-                let _ = handle.client.disconnect();
-            }
-        });
+        // SAFETY: it came from `sock_client_new` and, as the header asks, is freed once and not
+        // used any more.
+        guard::free(move || drop(unsafe { Box::from_raw(client) }));
     }
 }

@@ -25,14 +25,14 @@ pub(super) fn pointer<T>(body: impl FnOnce() -> Result<*mut T>) -> *mut T {
 }
 
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
-    remember(None);
+    // Kept until the end: its text may be an argument of this call.
+    let _before = forget();
     let result = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(defect(&*panic)));
     // Last of all, so that nothing that ran inside this call has a say in it.
     run_deferred();
     result.map_err(|error| {
-        let status = error.status();
-        remember(Some(error));
-        status
+        remember(&error);
+        error.status()
     })
 }
 
@@ -68,9 +68,9 @@ pub(super) fn from_signal(body: impl FnOnce() -> Result<()>) -> c_int {
 /// Its calls have a last error of their own, so that it cannot disturb that of the call, or of
 /// the getter, that it runs in.
 pub(super) fn foreign<T>(function: impl FnOnce() -> T) -> T {
-    let before = LAST.try_with(RefCell::take).ok();
+    let before = LAST.try_with(RefCell::take);
     let result = function();
-    if let Some(before) = before {
+    if let Ok(before) = before {
         let _ = LAST.try_with(|last| last.replace(before));
     }
     result
@@ -98,26 +98,30 @@ struct LastError {
     /// 0 when it did not fail.
     status: c_int,
     os_error: c_int,
-    text: CString,
+    text: Option<CString>,
 }
 
 thread_local! {
     static LAST: RefCell<LastError> = RefCell::default();
 }
 
-fn remember(error: Option<Error>) {
+/// Clears the last error and returns it, if there was one.
+fn forget() -> Option<LastError> {
     // A thread that is ending has lost its thread-locals; there is nobody to read them either.
+    let before = LAST.try_with(|last| {
+        let failed = last.borrow().status != 0;
+        failed.then(|| last.take())
+    });
+    before.ok().flatten()
+}
+
+fn remember(error: &Error) {
     let _ = LAST.try_with(|last| {
-        let mut last = last.borrow_mut();
-        match error {
-            Some(error) => {
-                last.status = status_code(error.status());
-                last.os_error = error.os_error().unwrap_or(0);
-                last.text = c_text(&error.to_string());
-            }
-            None if last.status != 0 => *last = LastError::default(),
-            None => {}
-        }
+        last.replace(LastError {
+            status: status_code(error.status()),
+            os_error: error.os_error().unwrap_or(0),
+            text: Some(c_text(&error.to_string())),
+        })
     });
 }
 
@@ -130,9 +134,12 @@ pub(super) fn last_os_error() -> c_int {
 }
 
 pub(super) fn last_text() -> *const c_char {
+    // Where nothing failed it is a constant, so that not even a pointer that is used for too long
+    // does harm.
     const NONE: &CStr = c"";
-    // The text stays where it is until `remember` replaces it, which is what the header promises.
-    LAST.try_with(|last| last.borrow().text.as_ptr()).unwrap_or(NONE.as_ptr())
+    // The text stays where it is until the end of the next call, longer than the header promises.
+    LAST.try_with(|last| last.borrow().text.as_ref().map_or(NONE.as_ptr(), |text| text.as_ptr()))
+        .unwrap_or(NONE.as_ptr())
 }
 
 /// Text for C; a NUL in it, where text would end for C, becomes U+FFFD.
@@ -173,6 +180,19 @@ mod tests {
         assert!(text().starts_with("second: "));
         assert_eq!(call(|| Ok(())), 0);
         assert_eq!((last_status(), last_os_error(), text().as_str()), (0, 0, ""));
+    }
+
+    #[test]
+    fn the_text_of_the_last_error_may_be_an_argument_of_the_next_call() {
+        call(|| Err(Error::invalid("what went wrong")));
+        let argument = last_text();
+        let status = call(|| {
+            // SAFETY: this is what the test is about: the text is there during the call.
+            let text = unsafe { CStr::from_ptr(argument) }.to_str().expect("UTF-8");
+            Err(Error::invalid(format!("passed on: {text}")))
+        });
+        assert_eq!(status, Status::Invalid.code());
+        assert_eq!(text(), "passed on: what went wrong");
     }
 
     #[test]

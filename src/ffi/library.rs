@@ -34,8 +34,8 @@ pub extern "C" fn sock_last_status() -> c_int {
 /// Why this thread's last call that can fail did so: a sentence that names the value, the limit
 /// and the remedy. "" when it did not fail; never NULL.
 ///
-/// Valid until this thread's next call that can fail; getters, `_free` and `_cancel` leave it
-/// alone. Each thread has its own.
+/// Valid until this thread's next call that can fail has ended (so that it may be an argument of
+/// that call); getters, `_free` and `_cancel` leave it alone. Each thread has its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_last_error() -> *const c_char {
     guard::get(c"".as_ptr(), || Some(guard::last_text()))

@@ -70,11 +70,9 @@ impl Burst {
         self.standby && !self.corked
     }
 
-    /// Decides about a message that was appended to `bytes` collected bytes, at `now`.
+    /// Decides about a message that was appended to `bytes` collected bytes, at `now`, while sends
+    /// are timed.
     pub fn decide(&mut self, bytes: usize, limit: usize, now: WallClock) -> Decision {
-        if self.corked {
-            return if bytes < limit { Decision::Collect } else { Decision::WriteNow };
-        }
         let mut begins = false;
         if !self.active {
             let quick = now.since(self.last_end) < self.inline_cost / 2;

@@ -645,3 +645,6 @@ fn full(id: u64, limit: usize) -> Error {
     );
     Error::new(Status::Full, text)
 }
+
+#[cfg(test)]
+mod tests;

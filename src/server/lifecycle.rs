@@ -94,6 +94,7 @@ impl Shared {
                     state.runner = state.driver;
                 }
                 self.show_readiness(&mut state);
+                self.note(&mut state, || format!("listens on {address}"));
                 (state.address, state.port) = (address, port);
                 Ok(())
             }
@@ -104,6 +105,13 @@ impl Shared {
         };
         self.changed.notify_all();
         result
+    }
+
+    fn note(&self, state: &mut State, what: impl FnOnce() -> String) {
+        let notes = &mut state.delivery.common.notes;
+        notes.add(log::Level::Info, "dotsock::server", || {
+            format!("Server '{}' {}", self.event_name, what())
+        });
     }
 
     fn bind(&self, mode: Mode) -> Result<(String, u16)> {
@@ -552,6 +560,7 @@ impl Shared {
         state.driver = None;
         state.phase = Phase::Idle;
         self.show_readiness(&mut state);
+        self.note(&mut state, || "has stopped".into());
         let last_words = std::mem::take(&mut state.last_words);
         self.changed.notify_all();
         drop(state);
