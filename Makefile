@@ -20,12 +20,14 @@ LIBRARIES := $(RELEASE)/libdotsock.so $(RELEASE)/libdotsock.a
 SOURCES := Cargo.toml Cargo.lock build.rs config/settings.toml $(shell find src -name '*.rs')
 STAGE := $(CURDIR)/build/stage
 
-.PHONY: help build demo test install uninstall header format lint type-check all-checks clean
+.PHONY: help build demo test faults soak install uninstall header format lint type-check all-checks clean
 
 help:
 	@echo 'make build       the libraries, in $(RELEASE)'
 	@echo 'make demo        a C server and two C clients, and what they say to each other'
 	@echo 'make test        every test'
+	@echo 'make faults      the long form of the tests of docs/reliability.md: about an hour'
+	@echo 'make soak        MINUTES=$(MINUTES) of everything at once, every message accounted for'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
 	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
 	@echo 'make test-go     those of the Go module'
@@ -71,6 +73,16 @@ bench: stage
 test-go: stage
 	@tests/tools.sh cc pkg-config go gofmt
 	$(MAKE) --no-print-directory -C bindings/go test-go STAGE=$(STAGE)
+
+faults: tools
+	$(MAKE) --no-print-directory stage
+	tests/faults/run.sh $(STAGE)
+
+MINUTES ?= 30
+soak:
+	@tests/tools.sh cc pkg-config
+	$(MAKE) --no-print-directory stage
+	tests/faults/run.sh $(STAGE) --soak $(MINUTES)
 
 .PHONY: tools stage
 tools:

@@ -27,17 +27,22 @@ impl OwnFile {
     }
 
     /// Whether the path still names this file.
-    pub fn is_in_place(&self) -> bool {
-        fs::symlink_metadata(&self.path)
-            .is_ok_and(|found| found.dev() == self.device && found.ino() == self.inode)
+    pub fn is_in_place(&self) -> io::Result<bool> {
+        match fs::symlink_metadata(&self.path) {
+            Ok(found) => Ok(found.dev() == self.device && found.ino() == self.inode),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Removes the file, unless something else has taken its name.
     pub fn remove(&self) {
-        if !self.is_in_place() {
-            return;
-        }
-        if let Err(error) = fs::remove_file(&self.path) {
+        let result = match self.is_in_place() {
+            Ok(true) => fs::remove_file(&self.path),
+            Ok(false) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = result {
             log::warn!(target: LOG, "Cannot remove {}: {error}", self.path.display());
         }
     }
@@ -72,7 +77,7 @@ impl LockedFile {
                 return Ok(None);
             }
             let name = OwnFile::new(path, &metadata);
-            if name.is_in_place() {
+            if name.is_in_place().map_err(fail)? {
                 return Ok(Some(LockedFile { file, name }));
             }
         }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -546,12 +547,37 @@ extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_real
     *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
 
-/* A block that the library got or gave back. */
-static void *counted(void *block, const void *caller)
+/* Blocks of the library carry a mark in their last bytes: whoever gives one back, be it libc at the
+ * end of a thread, it is known. */
+enum { MARK_SIZE = 8 };
+
+static uint64_t *mark_of(void *block)
 {
-    if (block && is_library(caller))
+    return (uint64_t *)((char *)block + malloc_usable_size(block) - MARK_SIZE);
+}
+
+static uint64_t mark_for(const void *block) { return (uintptr_t)block ^ 0x6f7773746f736b21u; }
+
+static void *marked(void *block)
+{
+    if (block) {
+        uint64_t mark = mark_for(block);
+        memcpy(mark_of(block), &mark, MARK_SIZE);
         atomic_fetch_add(&blocks, 1);
+    }
     return block;
+}
+
+/* Takes the mark away; whether there was one. */
+static int unmark(void *block)
+{
+    uint64_t mark;
+    memcpy(&mark, mark_of(block), MARK_SIZE);
+    if (mark != mark_for(block))
+        return 0;
+    memset(mark_of(block), 0, MARK_SIZE);
+    atomic_fetch_sub(&blocks, 1);
+    return 1;
 }
 
 static int has_none(size_t size, const void *caller)
@@ -562,35 +588,46 @@ static int has_none(size_t size, const void *caller)
     return 1;
 }
 
-void *malloc(size_t size) { return has_none(size, CALLER) ? NULL : counted(__libc_malloc(size), CALLER); }
+void *malloc(size_t size)
+{
+    if (has_none(size, CALLER))
+        return NULL;
+    return is_library(CALLER) ? marked(__libc_malloc(size + MARK_SIZE)) : __libc_malloc(size);
+}
 
 void *calloc(size_t count, size_t size)
 {
-    return has_none(count * size, CALLER) ? NULL : counted(__libc_calloc(count, size), CALLER);
+    if (has_none(count * size, CALLER))
+        return NULL;
+    return is_library(CALLER) ? marked(__libc_calloc(1, count * size + MARK_SIZE)) : __libc_calloc(count, size);
 }
 
 void *realloc(void *block, size_t size)
 {
     if (has_none(size, CALLER))
         return NULL;
-    void *result = __libc_realloc(block, size);
-    return block ? result : counted(result, CALLER);
+    if (!(block ? unmark(block) : is_library(CALLER)))
+        return __libc_realloc(block, size);
+    void *larger = __libc_realloc(block, size + MARK_SIZE);
+    if (!larger && block)
+        marked(block);
+    return marked(larger);
 }
 
 int posix_memalign(void **to, size_t alignment, size_t size)
 {
     if (has_none(size, CALLER))
         return ENOMEM;
-    void *block = counted(__libc_memalign(alignment, size), CALLER);
+    void *block = __libc_memalign(alignment, size + MARK_SIZE);
     if (!block)
         return ENOMEM;
-    *to = block;
+    *to = is_library(CALLER) ? marked(block) : block;
     return 0;
 }
 
 void free(void *block)
 {
-    if (block && is_library(CALLER))
-        atomic_fetch_sub(&blocks, 1);
+    if (block)
+        unmark(block);
     __libc_free(block);
 }

