@@ -51,8 +51,8 @@
  * takes effect when it has returned. It must return: no longjmp and no C++ exception goes through.
  *
  * Signals. The library installs no signal handler and never raises SIGPIPE. A server's own thread
- * blocks all signals. DOTSOCK_E_INTERRUPTED says that a handler ran during a wait. The two _cancel
- * functions may be called from one.
+ * blocks all signals. DOTSOCK_E_INTERRUPTED says that a handler ran during a wait. A handler may
+ * call the two _cancel functions, and no others.
  *
  * Fork. In a forked child, servers and clients from before the fork answer DOTSOCK_E_FORKED, their
  * getters answer as for NULL, and _free runs the hooks' `drop`s and touches neither peers nor
@@ -1107,6 +1107,11 @@ void sock_client_list_free(sock_client_list *list);
  *
  * A client has no thread: it reads when sock_client_recv() is called, and sock_client_fd() tells
  * an event loop when that has something to do.
+ *
+ * Among the messages are some of the library's own, with a `code` in the payload:
+ * {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
+ * because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message", says
+ * that the server accepts no messages. Don't use these codes, nor "max_connections", for others.
  */
 
 /**
@@ -1126,14 +1131,17 @@ sock_client *sock_client_new(int transport, const char *event_name, const sock_o
  * call: for a program that must not wait, or that comes before its server. sock_client_recv() and
  * the descriptor do the rest.
  *
- * DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name.
- * DOTSOCK_E_INVALID: the path of the socket is too long.
+ * DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name: use
+ * sock_client_connect(). DOTSOCK_E_INVALID: the path of the socket is too long. DOTSOCK_E_IO: the
+ * process has no descriptor left.
  */
 int sock_client_open(sock_client *client);
 
 /**
  * Makes one attempt to connect, of at most the option `default_timeout` (looking up a host's name
- * may take longer). DOTSOCK_OK when it is connected already.
+ * may take longer). DOTSOCK_OK when it is connected already. With `auto_reconnect`,
+ * sock_client_recv() and the sends go on trying after a failure, unless a host's name was not
+ * found.
  *
  * DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
  * DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
@@ -1145,9 +1153,9 @@ int sock_client_open(sock_client *client);
 int sock_client_connect(sock_client *client);
 
 /**
- * Closes the connection, and ends connecting by itself. What was sent is delivered (for at most
- * the option `linger`), what had been read can still be received, then sock_client_recv() returns
- * DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
+ * Closes the connection, and ends connecting by itself. What was sent is delivered first, which
+ * takes at most the option `linger`; what had been read can still be received, then
+ * sock_client_recv() returns DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
  */
 int sock_client_disconnect(sock_client *client);
 
@@ -1166,7 +1174,9 @@ int sock_client_is_connected(const sock_client *client);
  * `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
  * the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect();
  * DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
- * DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler ran.
+ * DOTSOCK_E_IO: connecting again fails, and not because no server is there; once for each lost
+ * connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
+ * ran. After the last two nothing is lost: call it again to go on.
  */
 int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
 
@@ -1179,7 +1189,7 @@ int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
  * DOTSOCK_E_INTERRUPTED mean that nothing of it left. DOTSOCK_E_CLOSED: not connected.
  * DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
  * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
- * DOTSOCK_E_PERMISSION: as for sock_client_recv().
+ * DOTSOCK_E_PERMISSION, DOTSOCK_E_IO: as for sock_client_recv().
  */
 int sock_client_send(sock_client *client, const sock_message *message);
 
@@ -1214,7 +1224,7 @@ int sock_client_cork(sock_client *client);
 
 /**
  * Lifts the cork and writes what has collected, waiting like sock_client_send(), with its errors.
- * What has not left by then stays first in line.
+ * What has not left by then stays first in line, on a new connection too.
  */
 int sock_client_uncork(sock_client *client);
 
@@ -1222,7 +1232,7 @@ int sock_client_uncork(sock_client *client);
  * A descriptor for poll, epoll, libuv, GLib or asyncio: readable (level-triggered) for as long as
  * sock_client_recv() with timeout 0 has something to do. The same from the first
  * sock_client_connect() or sock_client_open() to sock_client_free(), across reconnects; -1
- * before, and for NULL.
+ * before, for NULL, and when the process has no descriptor left.
  *
  * It belongs to the client: wait on it, never read or close it; `dup` it for code that closes
  * what it is given.
@@ -1244,7 +1254,7 @@ int sock_client_clear_buffer(sock_client *client);
 /**
  * Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress, or else the
  * next one that may wait, returns DOTSOCK_E_CANCELLED, once, however often this was called
- * before. A send that waits ends with it.
+ * before. A send that waits, or comes to wait before that, ends with it.
  *
  * May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
  * the last error as they are.

@@ -368,7 +368,9 @@ fn connect_waits_for_a_full_queue_only_so_long() {
     let _first = UnixStream::connect(path).unwrap();
     let client = place.client(&[("default_timeout", "0.1")]);
     let start = Instant::now();
-    assert_eq!(client.connect().unwrap_err().status(), Status::Timeout);
+    let failed = client.connect().unwrap_err();
+    assert_eq!(failed.status(), Status::Timeout);
+    assert!(failed.to_string().contains("queue of connections stayed full"), "{failed}");
     assert!(start.elapsed() >= Duration::from_millis(100));
     let patient = place.client(&[]);
     thread::scope(|scope| {
@@ -413,6 +415,7 @@ fn after_a_failed_lookup_the_client_was_never_told_to_connect() {
     let client = Client::new(Transport::Tcp, "event", &options).unwrap();
     assert_eq!(client.connect().unwrap_err().status(), Status::Io);
     assert_eq!(failure(&client, None), Status::Closed);
+    assert_eq!(client.fd(), None);
 }
 
 #[test]
@@ -576,6 +579,29 @@ fn a_refusal_without_auto_reconnect_leaves_the_client_closed() {
     assert!(refusal.to_string().len() < 1000, "a server may say anything");
     assert_eq!(failure(&client, SOON), Status::Closed);
     assert!(!client.is_connected());
+}
+
+#[test]
+fn the_first_send_knows_of_a_refusal_that_has_arrived() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    // It goes on reading, so that the send could be written.
+    server.write_all(&error(json!({"code": "max_connections"}))).unwrap();
+    assert_eq!(send(&client, 1), Err(Status::MaxConnections));
+}
+
+#[test]
+fn a_client_whose_server_has_gone_has_no_address() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    assert!(client.address().ends_with("/event.sock"));
+    assert!(client.server_pid().is_some() && client.server_uid().is_some());
+    server.write_all(&data(1)).unwrap();
+    drop(server);
+    assert!(!client.is_connected());
+    assert_eq!(client.address(), "");
+    assert!(client.server_pid().is_none() && client.server_uid().is_none());
+    assert_eq!(recv(&client), 1);
 }
 
 #[test]

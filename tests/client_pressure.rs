@@ -68,6 +68,34 @@ fn flood(server: &mut Peer) -> u64 {
 }
 
 #[test]
+fn a_sender_that_waits_reads_on_once_there_is_room_for_what_arrives() {
+    let setup = Setup::new(&[("client_queue_size", "50000")]);
+    let (client, mut server, _listener) = connected(&setup);
+    send_large(&client);
+    // It sends ten times what the client may keep before it reads a byte.
+    let server = thread::spawn(move || {
+        for n in 0..500 {
+            server.say(&json!({ "n": n, "text": "y".repeat(1000) }));
+        }
+        assert!(server.hear().is_some() && server.hear().is_some());
+    });
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| client.send_data(MessageType::Data, &json!({})));
+        let mut taken = 0;
+        while taken < 500 && !sender.is_finished() {
+            // Not more than there is, so that it is the sender who reads from the socket.
+            let received = client.stats().messages_received;
+            for _ in taken..received {
+                client.recv(Some(Duration::ZERO)).unwrap();
+            }
+            taken = received;
+        }
+        sender.join().unwrap().unwrap();
+    });
+    server.join().unwrap();
+}
+
+#[test]
 fn recv_keeps_its_timeout_although_what_is_no_message_arrives() {
     let setup = Setup::new(&[("buffer_size", "64")]);
     let (client, mut server, _listener) = connected(&setup);

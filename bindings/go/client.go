@@ -50,10 +50,7 @@ type clientLink struct {
 // [ErrPermission] for a server, directory or file that is not to be trusted, [ErrInvalid] for an
 // event or option that is none, and [ErrIO].
 func Dial(ctx context.Context, event string, options ...Option) (*Client, error) {
-	return newClient(event, options, func(link *clientLink) error {
-		if err := ctx.Err(); err != nil {
-			return contextError(ctx, "Connecting")
-		}
+	return newClient(ctx, event, options, func(link *clientLink) error {
 		_, err := link.cancellable(ctx, "Connecting", func() C.outcome {
 			return C.client_connect(link.client)
 		})
@@ -62,23 +59,29 @@ func Dial(ctx context.Context, event string, options ...Option) (*Client, error)
 }
 
 // Open makes a client that connects by itself, as soon as there is a server: for a program that
-// must not wait, or comes before its server. It is [Client.Receive] that connects, so nothing
-// happens before that is called.
+// must not wait, or comes before its server. It is [Client.Receive] and [Client.Send] that connect,
+// so nothing happens before one of them is called.
 //
 // It fails with [ErrState] with [AutoReconnect](false), and for a [Host] that is a name, and with
 // [ErrInvalid] as [Dial] does.
 func Open(event string, options ...Option) (*Client, error) {
-	return newClient(event, options, func(link *clientLink) error {
+	return newClient(context.Background(), event, options, func(link *clientLink) error {
 		return check(C.client_open(link.client))
 	})
 }
 
-func newClient(event string, options []Option, begin func(*clientLink) error) (*Client, error) {
+func newClient(
+	ctx context.Context, event string, options []Option, begin func(*clientLink) error,
+) (*Client, error) {
 	name, err := cString("event's name", event)
 	if err != nil {
 		return nil, err
 	}
-	defer takeTurn()()
+	release, ok := takeTurn(ctx)
+	if !ok {
+		return nil, contextError(ctx, "Connecting")
+	}
+	defer release()
 	config, err := configure(options)
 	if err != nil {
 		return nil, err
@@ -121,7 +124,7 @@ func (c *Client) Close() error {
 }
 
 func (l *clientLink) close() {
-	release := takeTurn()
+	release, _ := takeTurn(context.Background())
 	l.hangUp()
 	release()
 	<-l.freed
@@ -196,6 +199,9 @@ func (c *Client) receive(ctx context.Context, breaker *breaker) (*Message, error
 		err := c.link.waiter.wait(breaker, c.look)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil, contextError(ctx, "Waiting for a message")
+		}
+		if err != nil && !c.link.isShut() {
+			return nil, systemError("Waiting for a message failed", err)
 		}
 	}
 	if c.link.isShut() {

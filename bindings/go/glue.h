@@ -136,6 +136,9 @@ static inline outcome client_connect(sock_client *client) {
     return outcome_of(sock_client_connect(client));
 }
 
+/* Large messages are not taken ahead: what is slow here shall hold its peer back. */
+enum { MOST_BYTES = 64 * 1024 };
+
 /* How many messages there were, and how it ended: timing out is DOTSOCK_OK. */
 typedef struct {
     int count;
@@ -154,7 +157,7 @@ static inline received client_receive(sock_client *client, int fd, int try, lett
     received result = {0, {DOTSOCK_OK, 0, NULL}};
     while (result.count == 0 && (try || is_readable(fd))) {
         try = 0;
-        while (result.count < limit) {
+        for (size_t bytes = 0; result.count < limit && bytes < MOST_BYTES;) {
             sock_message *message;
             int status = sock_client_recv(client, 0, &message);
             if (status == DOTSOCK_E_TIMEOUT) break;
@@ -162,7 +165,9 @@ static inline received client_receive(sock_client *client, int fd, int try, lett
                 result.how = outcome_of(status);
                 return result;
             }
-            letters[result.count++] = letter_of(message);
+            letter it = letter_of(message);
+            letters[result.count++] = it;
+            bytes += it.envelope_size;
         }
     }
     return result;
@@ -232,7 +237,7 @@ static inline received server_take(sock_server *server, int fd, int try, happeni
     received result = {0, {DOTSOCK_OK, 0, NULL}};
     while (result.count == 0 && (try || is_readable(fd))) {
         try = 0;
-        while (result.count < limit) {
+        for (size_t bytes = 0; result.count < limit && bytes < MOST_BYTES;) {
             sock_event *event;
             int status = sock_server_next(server, 0, &event);
             if (status == DOTSOCK_E_TIMEOUT) break;
@@ -247,6 +252,7 @@ static inline received server_take(sock_server *server, int fd, int try, happeni
             it->client_id = sock_event_client_id(event);
             const sock_message *message = sock_event_message(event);
             if (message) it->letter = letter_of((sock_message *)message);
+            bytes += it->letter.envelope_size;
         }
     }
     return result;

@@ -1,6 +1,7 @@
 package dotsock
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"time"
@@ -20,12 +21,20 @@ var slow = make(chan struct{}, 4)
 const patience = 100 * time.Millisecond
 
 // takeTurn waits for a place among the slow calls, which is given up by release, or after a while.
-func takeTurn() (release func()) {
-	slow <- struct{}{}
+// It says false when ctx is done before.
+func takeTurn(ctx context.Context) (release func(), ok bool) {
+	if ctx.Err() != nil {
+		return nil, false
+	}
+	select {
+	case slow <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false
+	}
 	once := sync.OnceFunc(func() { <-slow })
 	timer := time.AfterFunc(patience, once)
 	return func() {
 		timer.Stop()
 		once()
-	}
+	}, true
 }

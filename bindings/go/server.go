@@ -46,15 +46,16 @@ func Listen(ctx context.Context, event string, options ...Option) (*Server, erro
 	if err != nil {
 		return nil, err
 	}
-	defer takeTurn()()
+	release, ok := takeTurn(ctx)
+	if !ok {
+		return nil, contextError(ctx, "Listening")
+	}
+	defer release()
 	config, err := configure(options)
 	if err != nil {
 		return nil, err
 	}
 	defer config.free()
-	if ctx.Err() != nil {
-		return nil, contextError(ctx, "Listening")
-	}
 	result := C.server_new(config.transport, name, config.options)
 	if err := check(result.how); err != nil {
 		return nil, err
@@ -93,7 +94,7 @@ func (s *Server) Close() error {
 }
 
 func (l *serverLink) close() {
-	release := takeTurn()
+	release, _ := takeTurn(context.Background())
 	l.hangUp()
 	release()
 	<-l.freed

@@ -26,6 +26,7 @@ impl State {
     /// Begins anew, because the program says so: at once, and with all attempts.
     pub fn tell_to_connect(&mut self) {
         self.told = true;
+        self.ever_told = true;
         self.failure_reported = false;
         self.inbox.forget_obsolete_ends();
         self.backoff.restart(Monotonic::now());

@@ -40,8 +40,8 @@ pub(super) struct Connection {
     buffer: FrameBuffer,
     /// The last read took all that it had room for, so that there is likely more.
     likely_more: bool,
-    /// When the socket was last read (by the coarse clock).
-    looked: Monotonic,
+    /// When the socket was last read (by the coarse clock), if it was.
+    looked: Option<Monotonic>,
     /// The first frame was seen, whatever it was.
     greeted: bool,
     /// When the frame at the head was found to be incomplete.
@@ -89,7 +89,7 @@ impl Connection {
             crowded,
             buffer: FrameBuffer::default(),
             likely_more: false,
-            looked: Monotonic::coarse(),
+            looked: None,
             greeted: false,
             incomplete_since: None,
         }
@@ -104,7 +104,7 @@ impl Connection {
         self.likely_more
     }
 
-    pub fn looked(&self) -> Monotonic {
+    pub fn looked(&self) -> Option<Monotonic> {
         self.looked
     }
 
@@ -126,7 +126,7 @@ impl Connection {
         let socket = self.socket.as_fd();
         let read = |to: &mut Vec<u8>, most| sys::receive_to(socket, to, most);
         let (size, result) = self.buffer.fill(settings.buffer_size, read)?;
-        self.looked = Monotonic::coarse();
+        self.looked = Some(Monotonic::coarse());
         self.likely_more = false;
         Ok(match result {
             Ok(0) => Read::End("the server closed it".into()),

@@ -14,8 +14,8 @@ use crate::{Error, Message, MessageType, Result, Status};
 
 impl Client {
     /// Waits for an attempt to connect, begun here where none is in progress, and says its number.
+    /// How long that may take, the attempt knows.
     pub(super) fn drive_attempt(&self, state: &mut Guard, number: &mut Option<u64>) -> Result<()> {
-        let deadline = Monotonic::now().after(self.settings.default_timeout);
         let disconnects = state.disconnects;
         loop {
             if state.disconnects != disconnects {
@@ -30,16 +30,13 @@ impl Client {
             if let Some(outcome) = state.outcome(*number) {
                 return outcome;
             }
-            if Monotonic::now() >= deadline {
-                return Err(self.nobody_answers());
-            }
-            let woken = state.wait(Purpose::Connection, Some(deadline))?;
+            let woken = state.wait(Purpose::Connection, None)?;
             if state.sleepers.take_cancel(&self.wake) {
                 return Err(cancelled());
             }
             match woken {
                 Readiness::Interrupted => return Err(interrupted()),
-                Readiness::Ready => state.sleepers.settle(&self.wake),
+                Readiness::Ready => state.sleepers.found_nothing(&self.wake),
                 Readiness::TimedOut => {}
             }
         }
@@ -134,7 +131,7 @@ impl Client {
                 return Ok(());
             }
             if woken == Readiness::Ready && !has_read {
-                state.sleepers.settle(&self.wake);
+                state.sleepers.found_nothing(&self.wake);
             }
         }
         Err(match state.link {

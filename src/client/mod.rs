@@ -23,7 +23,7 @@ mod waiting;
 mod waking;
 mod watch;
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +41,7 @@ use crate::{
     validate_event_name,
 };
 
+use connection::Connection;
 use driving::{cancelled, forked, interrupted, nothing_in_time, taken};
 use outbox::Outgoing;
 use state::{Link, State};
@@ -127,7 +128,6 @@ impl Client {
         }
         state.target.check()?;
         self.wake.event()?;
-        state.ever_told = true;
         if let Link::Down = state.link {
             state.tell_to_connect();
         }
@@ -145,7 +145,6 @@ impl Client {
     /// its first message: `recv` or `send` then fails.
     pub fn connect(&self) -> Result<()> {
         let mut state = self.lock()?;
-        state.ever_told = true;
         if state.sleepers.take_cancel(&self.wake) {
             // As good as an attempt that failed, unless there is a name to look up for the next.
             if !state.target.needs_lookup() {
@@ -196,9 +195,7 @@ impl Client {
     /// Whether there is a connection. Looks at the socket without blocking, so that a server that
     /// has gone is noticed, also while messages from it are still to be received.
     pub fn is_connected(&self) -> bool {
-        use std::os::fd::AsFd;
-        self.with_connection(|connection| !sys::peer_has_left(connection.socket.as_fd()))
-            .unwrap_or(false)
+        self.with_connection(|_| ()).is_some()
     }
 
     /// The next message. `None` waits without end, a timeout of zero does not wait.
@@ -254,7 +251,7 @@ impl Client {
                 continue;
             }
             if woken == Readiness::Ready {
-                state.sleepers.settle(&self.wake);
+                state.sleepers.found_nothing(&self.wake);
             }
             woken = state.wait(Purpose::Messages, deadline)?;
         }
@@ -385,6 +382,8 @@ impl Client {
         let mut state = self.lock()?;
         state.read_ahead()?;
         state.inbox.clear_messages();
+        // A sender that waits may read on.
+        state.changed |= !state.line.is_empty();
         Ok(())
     }
 
@@ -430,9 +429,12 @@ impl Client {
         self.lock().map(|state| state.stats).unwrap_or_default()
     }
 
-    fn with_connection<R>(&self, look: impl FnOnce(&connection::Connection) -> R) -> Option<R> {
+    /// The connection, unless the server has gone.
+    fn with_connection<R>(&self, look: impl FnOnce(&Connection) -> R) -> Option<R> {
         match &self.lock().ok()?.link {
-            Link::Up(connection) => Some(look(connection)),
+            Link::Up(connection) if !sys::peer_has_left(connection.socket.as_fd()) => {
+                Some(look(connection))
+            }
             _ => None,
         }
     }

@@ -8,6 +8,14 @@ use crate::{Error, Message, Result};
 impl State {
     /// The next message or end that has arrived.
     pub fn take_arrived(&mut self) -> Result<Option<Arrived>> {
+        let was_full = !self.line.is_empty() && !self.has_room_to_read();
+        let arrived = self.next_arrived()?;
+        // A sender that waits reads on.
+        self.changed |= was_full && self.has_room_to_read();
+        Ok(arrived)
+    }
+
+    fn next_arrived(&mut self) -> Result<Option<Arrived>> {
         if let Some(arrived) = self.inbox.pop() {
             return Ok(Some(arrived));
         }
@@ -112,7 +120,15 @@ impl State {
         Ok(has_read)
     }
 
-    /// Whether a sleeping receiver would find something.
+    /// Whether somebody sleeps who is to know of what another call has read: messages, or the
+    /// beginning of one, which has to be complete in time.
+    pub fn has_news_for_receivers(&self) -> bool {
+        self.arrived
+            && self.sleepers.has_receivers()
+            && (self.has_arrived() || self.due().is_some())
+    }
+
+    /// Whether a receiver would find something.
     pub fn has_arrived(&self) -> bool {
         !self.inbox.is_empty()
             || matches!(&self.link, Link::Up(connection) if connection.has_next(&self.settings))

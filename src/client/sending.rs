@@ -10,7 +10,7 @@ use super::state::{Link, State};
 use crate::sys::Monotonic;
 use crate::{Error, Result, Status};
 
-/// After how long without a read a send looks whether the server has said that it takes nothing.
+/// After how long without a read a send looks what the server has said of it.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
 /// Calls that wait for room: first come, first served.
@@ -57,7 +57,7 @@ impl State {
             if !self.is_ready_to_send()? || !self.line.is_turn_of(turn) {
                 return Ok(false);
             }
-            self.look_for_denial()?;
+            self.look_for_refusal()?;
             let outcome = match &self.link {
                 Link::Up(connection) if connection.denied => return Err(self.denial()),
                 Link::Up(_) => self.write(frame)?,
@@ -90,9 +90,11 @@ impl State {
         }
     }
 
-    fn look_for_denial(&mut self) -> Result<()> {
+    /// A server that refuses the client, or what it sends, says so.
+    fn look_for_refusal(&mut self) -> Result<()> {
+        let is_long_ago = |looked| Monotonic::coarse().since(looked) > LOOK_AFTER;
         if let Link::Up(connection) = &self.link
-            && Monotonic::coarse().since(connection.looked()) > LOOK_AFTER
+            && connection.looked().is_none_or(is_long_ago)
         {
             self.read_ahead()?;
         }

@@ -34,8 +34,7 @@ impl<'a> Guard<'a> {
 
     fn settle(&mut self) {
         let state = &mut *self.state;
-        let for_receivers = state.arrived && state.sleepers.has_receivers() && state.has_arrived();
-        if state.changed || for_receivers {
+        if state.changed || state.has_news_for_receivers() {
             state.sleepers.tell(self.wake);
         }
         state.changed = false;

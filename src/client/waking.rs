@@ -113,7 +113,7 @@ impl Sleepers {
     }
 
     /// For one that got up and found nothing: clears an event that concerns nobody any more.
-    pub fn settle(&mut self, wake: &Wake) {
+    pub fn found_nothing(&mut self, wake: &Wake) {
         self.tell_of_cancels(wake);
         if self.unaware == 0 {
             wake.clear();

@@ -7,6 +7,11 @@
 //!
 //! A client has no thread: it reads when sock_client_recv() is called, and sock_client_fd() tells
 //! an event loop when that has something to do.
+//!
+//! Among the messages are some of the library's own, with a `code` in the payload:
+//! {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
+//! because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message", says
+//! that the server accepts no messages. Don't use these codes, nor "max_connections", for others.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
@@ -82,8 +87,9 @@ pub unsafe extern "C" fn sock_client_new(
 /// call: for a program that must not wait, or that comes before its server. sock_client_recv() and
 /// the descriptor do the rest.
 ///
-/// DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name.
-/// DOTSOCK_E_INVALID: the path of the socket is too long.
+/// DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name: use
+/// sock_client_connect(). DOTSOCK_E_INVALID: the path of the socket is too long. DOTSOCK_E_IO: the
+/// process has no descriptor left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -91,7 +97,9 @@ pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
 }
 
 /// Makes one attempt to connect, of at most the option `default_timeout` (looking up a host's name
-/// may take longer). DOTSOCK_OK when it is connected already.
+/// may take longer). DOTSOCK_OK when it is connected already. With `auto_reconnect`,
+/// sock_client_recv() and the sends go on trying after a failure, unless a host's name was not
+/// found.
 ///
 /// DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
 /// DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
@@ -105,9 +113,9 @@ pub unsafe extern "C" fn sock_client_connect(client: *mut sock_client) -> c_int 
     guard::call(|| unsafe { usable(client) }?.client.connect())
 }
 
-/// Closes the connection, and ends connecting by itself. What was sent is delivered (for at most
-/// the option `linger`), what had been read can still be received, then sock_client_recv() returns
-/// DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
+/// Closes the connection, and ends connecting by itself. What was sent is delivered first, which
+/// takes at most the option `linger`; what had been read can still be received, then
+/// sock_client_recv() returns DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_disconnect(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -130,7 +138,9 @@ pub unsafe extern "C" fn sock_client_is_connected(client: *const sock_client) ->
 /// `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
 /// the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect();
 /// DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
-/// DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler ran.
+/// DOTSOCK_E_IO: connecting again fails, and not because no server is there; once for each lost
+/// connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
+/// ran. After the last two nothing is lost: call it again to go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_recv(
     client: *mut sock_client,
@@ -154,7 +164,7 @@ pub unsafe extern "C" fn sock_client_recv(
 /// DOTSOCK_E_INTERRUPTED mean that nothing of it left. DOTSOCK_E_CLOSED: not connected.
 /// DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
 /// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
-/// DOTSOCK_E_PERMISSION: as for sock_client_recv().
+/// DOTSOCK_E_PERMISSION, DOTSOCK_E_IO: as for sock_client_recv().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_send(
     client: *mut sock_client,
@@ -230,7 +240,7 @@ pub unsafe extern "C" fn sock_client_cork(client: *mut sock_client) -> c_int {
 }
 
 /// Lifts the cork and writes what has collected, waiting like sock_client_send(), with its errors.
-/// What has not left by then stays first in line.
+/// What has not left by then stays first in line, on a new connection too.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_uncork(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -240,7 +250,7 @@ pub unsafe extern "C" fn sock_client_uncork(client: *mut sock_client) -> c_int {
 /// A descriptor for poll, epoll, libuv, GLib or asyncio: readable (level-triggered) for as long as
 /// sock_client_recv() with timeout 0 has something to do. The same from the first
 /// sock_client_connect() or sock_client_open() to sock_client_free(), across reconnects; -1
-/// before, and for NULL.
+/// before, for NULL, and when the process has no descriptor left.
 ///
 /// It belongs to the client: wait on it, never read or close it; `dup` it for code that closes
 /// what it is given.
@@ -268,7 +278,7 @@ pub unsafe extern "C" fn sock_client_clear_buffer(client: *mut sock_client) -> c
 
 /// Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress, or else the
 /// next one that may wait, returns DOTSOCK_E_CANCELLED, once, however often this was called
-/// before. A send that waits ends with it.
+/// before. A send that waits, or comes to wait before that, ends with it.
 ///
 /// May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
 /// the last error as they are.

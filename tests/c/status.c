@@ -52,6 +52,21 @@ TEST(nothing_has_failed_at_first)
     CHECK_INT(sock_last_os_error(), 0);
 }
 
+TEST(the_last_error_is_an_argument_of_the_next_call)
+{
+    sock_payload *payload = sock_payload_new();
+    CHECK_STATUS(sock_validate_event_name("not a name"), DOTSOCK_E_INVALID);
+    char *expected = strdup(sock_last_error());
+    CHECK_OK(sock_payload_set_string(payload, "/message", sock_last_error()));
+    sock_message *message = sock_message_from_payload("e", DOTSOCK_ERROR, payload);
+    const char *text;
+    CHECK_OK(sock_message_get_string(message, "/message", &text, NULL));
+    CHECK_STR(text, expected);
+    free(expected);
+    sock_message_free(message);
+    sock_payload_free(payload);
+}
+
 TEST(a_call_that_works_clears_the_error)
 {
     sock_options *options = sock_options_new();

@@ -41,6 +41,8 @@ test("the server dies while a client iterates, and comes back", function()
     local event = check.event()
     local client = connect_to_peer(event, { reconnect_delay = 0.01, reconnect_max_delay = 0.02 })
     client:send { die = true }
+    -- A new server could not start beside the old one.
+    check.wait_for("the end of the old server", function() return not client:is_connected() end)
     check.spawn("peer.lua", event)
     -- The send waits for a server, and connects anew.
     check.wait_for("the new server", function()
@@ -144,6 +146,12 @@ local function live(event, close)
     end
 end
 
+-- The collector may come to a handle sooner or later: what leaks, leaks thousands of times.
+local function assert_no_leak(before)
+    local now = check.count_descriptors()
+    assert(now < before + 10, ("%d descriptors, %d before"):format(now, before))
+end
+
 test("10,000 lives leave no descriptor and no memory behind", function()
     for _, close in ipairs { true, false } do
         local event = check.event()
@@ -162,7 +170,7 @@ test("10,000 lives leave no descriptor and no memory behind", function()
         lives(count / 10)
         local descriptors, memory = check.count_descriptors(), check.memory()
         lives(count)
-        equal(check.count_descriptors(), descriptors, "descriptors")
+        assert_no_leak(descriptors)
         local grown = check.memory() - memory
         assert(grown < 1024, ("grown by %d KiB"):format(grown))
     end
@@ -185,7 +193,7 @@ test("failing calls leave nothing behind", function()
     for _ = 1, 10000 do fail() end
     collectgarbage()
     collectgarbage()
-    equal(check.count_descriptors(), descriptors, "descriptors")
+    assert_no_leak(descriptors)
     local grown = check.memory() - memory
     assert(grown < 1024, ("grown by %d KiB"):format(grown))
 end)
