@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -56,6 +57,8 @@ pub(crate) struct Common {
     pub live: usize,
     /// Clients for whom something waits.
     pub behind: usize,
+    /// For some client there was no memory to write with.
+    starving: bool,
     templates: [Template; 3],
     stamper: Stamper,
     /// The newest broadcast `data` message, with `retain_last`.
@@ -72,7 +75,19 @@ struct Heir {
     lent: Option<u64>,
 }
 
+/// How soon a write is tried again that there was no memory for: the socket, which may have room
+/// all the time, would tell of that at once and for ever.
+pub(crate) const STARVED: Duration = Duration::from_millis(10);
+
 impl Common {
+    /// Has the engine look after a client that there was no memory to write to.
+    pub fn try_again_soon(&mut self) {
+        self.starving = true;
+        if let Some(io) = &self.io {
+            io.tail.arm(STARVED);
+        }
+    }
+
     pub fn count(&mut self, sent: Sent) {
         self.sent.frames += sent.frames;
         self.sent.bytes += sent.bytes;
@@ -245,6 +260,7 @@ impl Delivery {
                 dropped: 0,
                 live: 0,
                 behind: 0,
+                starving: false,
                 templates: [MessageType::Data, MessageType::Error, MessageType::Control]
                     .map(template),
                 retained: None,
@@ -514,8 +530,16 @@ impl Delivery {
         }
     }
 
-    /// The timer of a burst went off: writes a tail that its sender has left behind.
+    /// The timer of a burst went off: writes a tail that its sender has left behind, and what there
+    /// was no memory for.
     pub fn look_after_tail(&mut self) {
+        if std::mem::take(&mut self.common.starving) {
+            for (id, client) in &mut self.clients {
+                if client.is_starved() && client.waiting.is_empty() {
+                    client.write(*id, &mut self.common);
+                }
+            }
+        }
         let now = WallClock::now();
         if !self.collected.is_empty() && self.burst.tail_is_due(now) {
             self.distribute(Write::Now);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::delivery::Common;
+use super::delivery::{Common, STARVED};
 use super::recipient::Recipient;
 use crate::sys::{self, Monotonic};
 use crate::transport::Peer;
@@ -56,7 +56,10 @@ impl Farewell {
             if self.recipient.is_behind() {
                 // No longer for input, once that has ended: it would be reported for ever.
                 self.recipient.watch(id, common);
-                return self.wait_until(self.due);
+                return match self.recipient.is_starved() {
+                    true => self.wait_until(self.due.min(Monotonic::now().after(STARVED))),
+                    false => self.wait_until(self.due),
+                };
             }
             self.written = true;
             sys::shut_down_writing(self.recipient.fd());

@@ -15,6 +15,8 @@ pub(crate) enum Progress {
     Done,
     /// The socket has no more room.
     Blocked,
+    /// There is no memory to write with, though the socket may have room: try again by the clock.
+    Starved,
     /// The peer takes nothing any more.
     Broken(io::Error),
 }
@@ -24,7 +26,8 @@ impl Progress {
     /// a moment says nothing against it.
     pub fn after(error: io::Error) -> Progress {
         match error.raw_os_error() {
-            Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => Progress::Blocked,
+            Some(libc::EAGAIN) => Progress::Blocked,
+            Some(libc::ENOBUFS | libc::ENOMEM) => Progress::Starved,
             _ => Progress::Broken(error),
         }
     }
@@ -170,7 +173,7 @@ impl Outbox {
     ) -> Progress {
         while !self.is_empty() {
             if let Some(Item::Missed(count, told @ None)) = self.queue.front_mut() {
-                let Some(frame) = notice(*count) else { return Progress::Blocked };
+                let Some(frame) = notice(*count) else { return Progress::Starved };
                 self.bytes += frame.bytes().len();
                 *told = Some(Span::whole(&Arc::new(frame)));
             }

@@ -36,6 +36,8 @@ pub(crate) struct Recipient {
     paced: bool,
     /// The engine watches the socket for room.
     watched: bool,
+    /// There was no memory for the last write.
+    starved: bool,
 }
 
 /// What became of a frame that was offered to a client.
@@ -63,6 +65,7 @@ impl Recipient {
             behind: false,
             paced: false,
             watched: false,
+            starved: false,
         }
     }
 
@@ -85,6 +88,11 @@ impl Recipient {
 
     pub fn is_watched(&self) -> bool {
         self.watched
+    }
+
+    /// Whether waiting for room in its socket is no use: there may be room all the time.
+    pub fn is_starved(&self) -> bool {
+        self.starved
     }
 
     pub fn queued_bytes(&self) -> usize {
@@ -225,10 +233,15 @@ impl Recipient {
             progress = self.outbox.write(self.socket.as_fd(), &mut sent, notice);
         }
         common.count(sent);
+        self.starved = matches!(progress, Progress::Starved);
         match progress {
             Progress::Broken(error) => self.break_off(id, &error, common),
             Progress::Done => self.settle(id, false, common),
             Progress::Blocked => self.settle(id, true, common),
+            Progress::Starved => {
+                self.settle(id, false, common);
+                common.try_again_soon();
+            }
         }
         !self.broken
     }

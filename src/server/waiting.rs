@@ -67,7 +67,8 @@ impl Pace {
     }
 }
 
-/// Without a descriptor to be woken by, a waiting thread looks again by the clock.
+/// Without a descriptor to be woken by, or memory to write with, a waiting thread looks again by the
+/// clock.
 const BLIND: Duration = Duration::from_millis(10);
 
 /// One frame that waits for room in the outboxes of some clients. The thread that waits writes to
@@ -78,12 +79,14 @@ pub(crate) struct Wait {
     lacking: Vec<u64>,
     /// Clients that went away meanwhile.
     gone: u64,
+    /// For one of the clients that it is first in line for, there was no memory to write with.
+    starved: bool,
 }
 
 impl Wait {
     pub fn new(frame: Arc<Segment>) -> Wait {
         let waiter = Arc::new(Waiter(EventFd::new().ok()));
-        Wait { frame, waiter, lacking: Vec::new(), gone: 0 }
+        Wait { frame, waiter, lacking: Vec::new(), gone: 0, starved: false }
     }
 
     /// Gets in line for one more client.
@@ -105,6 +108,8 @@ impl Wait {
     pub fn advance(&mut self, delivery: &mut Delivery) {
         let Delivery { clients, common, .. } = delivery;
         let (frame, waiter, gone) = (&self.frame, &self.waiter, &mut self.gone);
+        let starved = &mut self.starved;
+        *starved = false;
         self.lacking.retain(|id| {
             let in_reach = |client: &&mut Recipient| !client.is_broken();
             let Some(client) = clients.get_mut(id).filter(in_reach) else {
@@ -119,6 +124,7 @@ impl Wait {
                 return false;
             }
             if !client.has_room(frame.bytes().len(), common) {
+                *starved |= client.is_starved();
                 return true;
             }
             client.waiting.pop_front();
@@ -155,7 +161,8 @@ impl Wait {
     /// The sockets whose next room is for this frame.
     pub fn sockets(&self, delivery: &Delivery) -> Vec<Arc<OwnedFd>> {
         let first = |client: &&Recipient| {
-            client.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
+            !client.is_starved()
+                && client.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
         };
         let clients = self.lacking.iter().filter_map(|id| delivery.clients.get(id));
         clients.filter(first).map(|client| client.socket.clone()).collect()
@@ -169,13 +176,11 @@ impl Wait {
         timeout: Duration,
     ) -> std::io::Result<Readiness> {
         let mut watched = vec![(cancel.as_fd(), WaitFor::Read)];
-        let timeout = match &self.waiter.0 {
-            Some(wake) => {
-                watched.push((wake.as_fd(), WaitFor::Read));
-                timeout
-            }
-            None => timeout.min(BLIND),
-        };
+        if let Some(wake) = &self.waiter.0 {
+            watched.push((wake.as_fd(), WaitFor::Read));
+        }
+        let is_blind = self.starved || self.waiter.0.is_none();
+        let timeout = if is_blind { timeout.min(BLIND) } else { timeout };
         watched.extend(sockets.iter().map(|socket| (socket.as_fd(), WaitFor::Write)));
         let result = sys::poll(&watched, Some(timeout));
         if let Some(wake) = &self.waiter.0 {

@@ -77,7 +77,7 @@ static const struct variant {
                 {DOTSOCK_UNIX, 0, "unix, open and next"},
                 {DOTSOCK_TCP, 1, "tcp, own thread"}};
 
-enum { VARIANTS = 4, MOST_JOBS = 16, LARGE = 150000, LASTING_MS = 150 };
+enum { VARIANTS = 4, MOST_JOBS = 16, LARGE = 150000, LASTING_MS = 250 };
 
 /* ---- runs ---- */
 
@@ -130,7 +130,7 @@ static void judge(struct run *run, int status)
         describe(run, text);
     } else if (!outcome->done) {
         describe(run, outcome->why[0] ? outcome->why : "ended early");
-    } else if (run->plan.for_ms >= 0 && outcome->cpu_ms > usual_cpu + 400) {
+    } else if (run->plan.for_ms >= 0 && outcome->cpu_ms > usual_cpu + 120) {
         snprintf(text, sizeof text, "%lld ms of CPU time, usually it is %lld", (long long)outcome->cpu_ms,
                  (long long)usual_cpu);
         describe(run, text);

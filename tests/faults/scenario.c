@@ -105,6 +105,7 @@ static void check_error(const char *what, int status)
             check_error(#call, status_);                                                                       \
             if (now_ms() > until_)                                                                             \
                 fail("%s fails for ever: %s", #call, sock_last_error());                                       \
+            poll(NULL, 0, 1);                                                                                  \
             step();                                                                                            \
         }                                                                                                      \
     } while (0)
@@ -297,8 +298,10 @@ static int pump(void)
         }
         sock_event_free(event);
     }
-    if (status != DOTSOCK_E_TIMEOUT && status != DOTSOCK_E_NOT_RUNNING)
+    if (status != DOTSOCK_E_TIMEOUT && status != DOTSOCK_E_NOT_RUNNING) {
         check_error("next", status);
+        poll(NULL, 0, 1);
+    }
     return any;
 }
 
@@ -340,6 +343,7 @@ static int drain(struct client *client, int wait_ms)
                     fail("client %d: %s", (int)(client - clients), sock_last_error());
             } else {
                 check_error("recv", status);
+                poll(NULL, 0, 1); /* whoever calls again at once burns what it wants to see unburnt */
             }
             break;
         }
@@ -535,6 +539,7 @@ static void start_to_be_found(void)
         if (!warned || !fault_hits())
             fail("%s is missing, and no warning was logged", path);
         PERSIST(sock_server_stop(server));
+        poll(NULL, 0, 5);
         PERSIST(start());
     }
 }
