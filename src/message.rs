@@ -318,8 +318,10 @@ impl Inner {
     /// The text at a JSON Pointer, as it came, with a NUL behind it; kept with the message, once
     /// for each value.
     pub fn lend_text(&self, pointer: &str) -> Result<&[u8]> {
-        let text = self.payload().read_at(pointer, "a string", |value| value.as_text())?;
-        self.texts.lend(self.offset_of(text), text)
+        let (value, text) =
+            self.payload().read_at(pointer, "a string", |value| Some((value, value.as_text()?)))?;
+        // Not by where its text stands: an empty one stands where the next key begins.
+        self.texts.lend(self.offset_of(value.msgpack()), text)
     }
 
     /// Key number `index` of the map at a JSON Pointer, in the same way; what is no string by its

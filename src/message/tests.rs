@@ -183,6 +183,15 @@ fn keys_are_lent_in_any_order() {
 }
 
 #[test]
+fn an_empty_text_is_lent_apart_from_the_key_behind_it() {
+    let message = from_json(r#"{"a":"","b":""}"#);
+    assert_eq!(message.0.lend_text("/a").unwrap(), b"\0");
+    assert_eq!(message.0.lend_key("", 1).unwrap(), b"b\0");
+    assert_eq!(message.0.lend_text("/b").unwrap(), b"\0");
+    assert_eq!(message.0.lend_key("", 0).unwrap(), b"a\0");
+}
+
+#[test]
 fn the_keys_of_a_large_map_are_walked_in_linear_time() {
     let json: Vec<String> = (0..100_000).map(|number| format!("\"{number}\":{number}")).collect();
     let message = from_json(&format!("{{{}}}", json.join(",")));
