@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::delivery::{Common, STARVED};
+use super::common::{Common, STARVED};
 use super::recipient::Recipient;
 use crate::sys::{self, Monotonic};
 use crate::transport::Peer;

@@ -6,18 +6,20 @@
 //! | `lifecycle` | starting, driving, stopping |
 //! | `engine`, `reading`, `connection` | the event loop: accepting, reading, deadlines |
 //! | `sending`, `waiting` | sends, and senders that wait for room |
-//! | `delivery`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
+//! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
 //! | `farewell` | closing a connection without taking anything away |
 //! | `io` | the descriptors, and what threads ask of the engine |
 
 mod backlog;
 mod burst;
+mod common;
 mod connection;
 mod delivery;
 mod engine;
 mod farewell;
 mod io;
 mod lifecycle;
+mod load;
 mod outbox;
 mod reading;
 mod recipient;
@@ -36,7 +38,7 @@ use serde::Serialize;
 use crate::transport::{Peer, Transport};
 use crate::wire::json;
 use crate::{Error, Message, MessageType, Options, Payload, Result, ServerBuilder, Status};
-use delivery::Outgoing;
+use common::Outgoing;
 use engine::Happened;
 use recipient::Recipient;
 use shared::{Phase, Shared, client_id, parse_client_id};

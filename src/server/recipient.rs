@@ -8,7 +8,7 @@ use std::sync::Arc;
 use log::Level;
 
 use super::burst::FLUSH;
-use super::delivery::Common;
+use super::common::Common;
 use super::outbox::{Outbox, Progress, Sent};
 use super::segment::{Rest, Segment, Span};
 use super::waiting::Waiter;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::delivery::Outgoing;
+use super::common::Outgoing;
 use super::io::Command;
 use super::shared::{Phase, Shared, State, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};

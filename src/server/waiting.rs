@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::delivery::{Common, Delivery};
+use super::common::Common;
+use super::delivery::Delivery;
 use super::recipient::Recipient;
 use super::segment::Segment;
 use crate::sys::{self, EventFd, Readiness, WaitFor};

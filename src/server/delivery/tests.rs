@@ -6,6 +6,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::net::UnixStream;
 
 use super::*;
+use crate::Message;
 use crate::Options;
 use crate::server::waiting::Pace;
 

@@ -1,0 +1,165 @@
+//! What all clients of a server share under its state lock: the backlog and who gets it, the
+//! counters, and how frames are made.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::backlog::{Backlog, Entry};
+use super::io::{Command, Io};
+use super::outbox::Sent;
+use super::segment::{Batch, Segment};
+use crate::notes::Notes;
+use crate::settings::Settings;
+use crate::sys::WallClock;
+use crate::timestamp::Stamper;
+use crate::wire::envelope::Template;
+use crate::{Message, MessageType, Result};
+
+/// A message to send: a payload that still needs its envelope, or a message that has one.
+#[derive(Clone, Copy)]
+pub(crate) enum Outgoing<'a> {
+    Payload(MessageType, &'a [u8]),
+    Message(&'a Message),
+}
+
+impl Outgoing<'_> {
+    pub fn message_type(&self) -> MessageType {
+        match self {
+            Outgoing::Payload(message_type, _) => *message_type,
+            Outgoing::Message(message) => message.message_type(),
+        }
+    }
+}
+
+/// What all clients share.
+pub(crate) struct Common {
+    pub settings: Arc<Settings>,
+    pub io: Option<Arc<Io>>,
+    pub notes: Notes,
+    pub backlog: Backlog,
+    pub sent: Sent,
+    pub dropped: u64,
+    /// Clients that can be written to.
+    pub live: usize,
+    /// Clients for whom something waits.
+    pub behind: usize,
+    /// For some client there was no memory to write with.
+    pub(super) starving: bool,
+    pub(super) templates: [Template; 3],
+    pub(super) stamper: Stamper,
+    /// The newest broadcast `data` message, with `retain_last`.
+    pub(super) retained: Option<Entry>,
+    pub(super) heir: Option<Heir>,
+}
+
+/// The client that gets the backlog.
+pub(super) struct Heir {
+    pub id: u64,
+    /// The newest broadcast that is meant for it.
+    pub until: u64,
+    /// The retained message, where it was put into the backlog just for this client.
+    pub lent: Option<u64>,
+}
+
+/// How soon a write is tried again that there was no memory for: the socket, which may have room
+/// all the time, would tell of that at once and for ever.
+pub(crate) const STARVED: Duration = Duration::from_millis(10);
+
+impl Common {
+    /// Has the engine look after a client that there was no memory to write to.
+    pub fn try_again_soon(&mut self) {
+        self.starving = true;
+        if let Some(io) = &self.io {
+            io.tail.arm(STARVED);
+        }
+    }
+
+    pub fn count(&mut self, sent: Sent) {
+        self.sent.frames += sent.frames;
+        self.sent.bytes += sent.bytes;
+    }
+
+    /// Up to which broadcast the backlog belongs to this client.
+    pub fn backlog_of(&self, id: u64) -> Option<u64> {
+        self.heir.as_ref().filter(|heir| heir.id == id).map(|heir| heir.until)
+    }
+
+    /// What this client has left of the backlog waits for the next one.
+    pub fn end_inheritance(&mut self, id: u64) {
+        if let Some(heir) = self.heir.take_if(|heir| heir.id == id)
+            && let Some(number) = heir.lent
+        {
+            self.backlog.remove(number);
+        }
+    }
+
+    pub fn expel(&self, id: u64) {
+        if let Some(io) = &self.io {
+            io.ask(Command::Expel(id));
+        }
+    }
+
+    /// The frame that tells a client how many messages it has missed; `None` without memory.
+    pub fn missed_notice(&mut self, count: u64) -> Option<Segment> {
+        #[derive(Serialize)]
+        struct Missed {
+            code: &'static str,
+            count: u64,
+        }
+        self.notice(MessageType::Control, &Missed { code: "missed", count })
+    }
+
+    /// A frame of the library's own making.
+    pub fn notice(&mut self, message_type: MessageType, data: &impl Serialize) -> Option<Segment> {
+        let data = rmp_serde::to_vec_named(data).ok()?;
+        self.frame(&Outgoing::Payload(message_type, &data)).ok()
+    }
+
+    /// Everything in front of the payload (or, for a message, all of it) and the payload.
+    pub fn parts<'a>(&mut self, out: &'a Outgoing, head: &'a mut Vec<u8>) -> (&'a [u8], &'a [u8]) {
+        match out {
+            Outgoing::Payload(message_type, data) => {
+                let template = &self.templates[*message_type as usize];
+                template.write_head(&self.stamper.now(), data.len(), head);
+                (head, data)
+            }
+            Outgoing::Message(message) => (message.frame(), &[]),
+        }
+    }
+
+    pub fn frame(&mut self, out: &Outgoing) -> Result<Segment> {
+        match out {
+            Outgoing::Message(message) => Ok(Segment::of_message(message)),
+            Outgoing::Payload(..) => {
+                let mut head = Vec::new();
+                let (head, data) = self.parts(out, &mut head);
+                Segment::of_parts(&[head, data])
+            }
+        }
+    }
+
+    pub fn append(&mut self, out: &Outgoing, now: WallClock, batch: &mut Batch) -> Result<()> {
+        batch.reserve(self.frame_len(out))?;
+        match out {
+            Outgoing::Payload(message_type, data) => {
+                let template = &self.templates[*message_type as usize];
+                template.write_head(&self.stamper.stamp(now), data.len(), &mut batch.bytes);
+                batch.bytes.extend_from_slice(data);
+            }
+            Outgoing::Message(message) => batch.bytes.extend_from_slice(message.frame()),
+        }
+        batch.end_frame();
+        Ok(())
+    }
+
+    pub fn frame_len(&self, out: &Outgoing) -> usize {
+        match out {
+            Outgoing::Payload(message_type, data) => {
+                self.templates[*message_type as usize].head_len() + data.len()
+            }
+            Outgoing::Message(message) => message.frame().len(),
+        }
+    }
+}
