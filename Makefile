@@ -61,7 +61,6 @@ test: tools all-checks
 	tests/install.sh $(STAGE)
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
-	tests/faults/run.sh $(STAGE) --quick
 	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	$(MAKE) --no-print-directory -C bindings/go test-go-where-it-is STAGE=$(STAGE)
 
