@@ -35,6 +35,7 @@ help:
 	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
 	@echo 'make uninstall   with the same variables: removes what install installed'
 	@echo 'make header      writes include/ anew, from src/ffi'
+	@echo 'make abi-write   what programs are linked against from now on: tests/abi/dotsock.abi'
 	@echo 'make format      formats the code'
 	@echo 'make lint        clippy, warnings are errors'
 	@echo 'make type-check  compiles without making anything'
@@ -59,6 +60,8 @@ test: tools all-checks
 	$(CARGO) test --locked
 	$(MAKE) --no-print-directory stage
 	tests/install.sh $(STAGE)
+	tests/abi/run.sh $(STAGE)
+	tests/abi/breaks.sh
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
 	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
@@ -85,7 +88,7 @@ soak:
 
 .PHONY: tools stage
 tools:
-	@tests/tools.sh cc c++ readelf pkg-config cmake valgrind luajit rustfmt clippy
+	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit rustfmt clippy
 
 # Installs to where the tests and the demo look for it.
 stage: $(LIBRARIES)
@@ -151,6 +154,10 @@ uninstall:
 
 header:
 	DOTSOCK_WRITE_HEADER=1 $(CARGO) test --quiet --locked --test header
+
+.PHONY: abi-write
+abi-write: tools stage
+	tests/abi/run.sh $(STAGE) --write
 
 format:
 	$(CARGO) fmt

@@ -14,6 +14,7 @@ for tool in "$@"; do
                 cc) packages+=(gcc libc6-dev) ;;
                 c++) packages+=(g++) ;;
                 readelf) packages+=(binutils) ;;
+                abidw) packages+=(abigail-tools) ;;
                 go | gofmt) packages+=(golang-go) ;;
                 nvim) packages+=(neovim) ;;
                 *) packages+=("$tool") ;;
