@@ -8,6 +8,7 @@ DESTDIR ?=
 
 CARGO ?= cargo
 STRIP ?= strip
+PYTHON ?= python3
 
 # Everything that names the version has it from here.
 field = $(shell sed -n 's/^$(1) = "\(.*\)"$$/\1/p' Cargo.toml | head -n 1)
@@ -28,6 +29,8 @@ help:
 	@echo 'make test        every test'
 	@echo 'make faults      the long form of the tests of docs/reliability.md: about an hour'
 	@echo 'make soak        MINUTES=$(MINUTES) of everything at once, every message accounted for'
+	@echo 'make budgets     instructions and system calls for each message, against their budgets'
+	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
 	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
 	@echo 'make test-go     those of the Go module'
@@ -64,8 +67,15 @@ test: tools all-checks
 	tests/abi/breaks.sh
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
+	$(MAKE) --no-print-directory budgets
 	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	$(MAKE) --no-print-directory -C bindings/go test-go-where-it-is STAGE=$(STAGE)
+
+.PHONY: budgets budgets-write
+budgets budgets-write: stage
+	@tests/tools.sh $(BUDGET_TOOLS)
+	$(PYTHON) -m unittest discover -s tests/budgets
+	tests/budgets/check.py $(STAGE) $(if $(filter budgets-write,$@),--write)
 
 .PHONY: bench
 bench: stage
@@ -86,9 +96,12 @@ soak:
 	$(MAKE) --no-print-directory stage
 	tests/faults/run.sh $(STAGE) --soak $(MINUTES)
 
+BUDGET_TOOLS := cc readelf valgrind strace $(PYTHON)
+
 .PHONY: tools stage
 tools:
-	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit rustfmt clippy
+	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit rustfmt clippy \
+	    $(BUDGET_TOOLS)
 
 # Installs to where the tests and the demo look for it.
 stage: $(LIBRARIES)
