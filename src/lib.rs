@@ -126,6 +126,7 @@ mod timestamp;
 mod transport;
 mod value;
 mod wire;
+mod zone;
 
 pub use builder::{ClientBuilder, ServerBuilder};
 pub use client::{Client, ClientStats};

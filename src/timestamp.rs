@@ -4,11 +4,10 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::OnceLock;
 
-use chrono::{DateTime, Offset, TimeZone, Utc};
-use chrono_tz::Tz;
 use parking_lot::Mutex;
 
 use crate::sys::WallClock;
+use crate::zone::Zone;
 use crate::{Error, Options, Result};
 
 const DAY: i64 = 86_400;
@@ -95,9 +94,9 @@ pub(crate) struct Stamp {
 
 impl Stamp {
     /// The instant `ms`, in `zone`.
-    pub fn at(zone: Tz, ms: i64) -> Stamp {
+    pub fn at(zone: Zone, ms: i64) -> Stamp {
         let (second, millisecond) = (ms.div_euclid(1000), ms.rem_euclid(1000) as u32);
-        let iso = Iso::new(second, offset_at(zone, second));
+        let iso = Iso::new(second, zone.offset_at(second));
         Stamp { ms, iso: iso.with_microseconds(millisecond * 1000) }
     }
 }
@@ -105,14 +104,14 @@ impl Stamp {
 /// Makes stamps of one time zone; what stays the same within a second is kept.
 #[derive(Debug, Clone)]
 pub(crate) struct Stamper {
-    zone: Tz,
+    zone: Zone,
     second: i64,
     iso: Iso,
 }
 
 impl Stamper {
-    pub fn new(zone: Tz) -> Stamper {
-        Stamper { zone, second: 0, iso: Iso::new(0, offset_at(zone, 0)) }
+    pub fn new(zone: Zone) -> Stamper {
+        Stamper { zone, second: 0, iso: Iso::new(0, zone.offset_at(0)) }
     }
 
     pub fn now(&mut self) -> Stamp {
@@ -121,7 +120,7 @@ impl Stamper {
 
     pub fn stamp(&mut self, WallClock { second, nanosecond }: WallClock) -> Stamp {
         if second != self.second {
-            self.iso = Iso::new(second, offset_at(self.zone, second));
+            self.iso = Iso::new(second, self.zone.offset_at(second));
             self.second = second;
         }
         Stamp {
@@ -143,32 +142,21 @@ pub(crate) fn configured_now() -> Stamp {
 }
 
 /// The configured time zone as it was at the first call, UTC when the configuration is bad.
-fn configured_zone() -> Tz {
-    static ZONE: OnceLock<Tz> = OnceLock::new();
+fn configured_zone() -> Zone {
+    static ZONE: OnceLock<Zone> = OnceLock::new();
     *ZONE.get_or_init(|| {
         let settings = Options::new().and_then(|options| options.settings());
-        settings.map_or(Tz::UTC, |settings| settings.timezone)
+        settings.map_or(Zone::UTC, |settings| settings.timezone)
     })
 }
 
 /// The time zone of an IANA name.
-pub(crate) fn zone_of_name(name: &str) -> Result<Tz> {
-    name.parse().map_err(|_| {
+pub(crate) fn zone_of_name(name: &str) -> Result<Zone> {
+    Zone::named(name).ok_or_else(|| {
         Error::invalid(format!(
             "Unknown timezone '{name}': it must be an IANA name such as \"Europe/Berlin\" or \"UTC\""
         ))
     })
-}
-
-/// Seconds east of UTC at that moment.
-fn offset_at(zone: Tz, second: i64) -> i32 {
-    // Beyond what chrono can hold (262,000 years either way) the outermost offset goes on.
-    let moment = DateTime::<Utc>::from_timestamp(second, 0).unwrap_or(if second < 0 {
-        DateTime::<Utc>::MIN_UTC
-    } else {
-        DateTime::<Utc>::MAX_UTC
-    });
-    zone.offset_from_utc_datetime(&moment.naive_utc()).fix().local_minus_utc()
 }
 
 /// Year, month and day of a day counted from 1970-01-01, for any year of the Gregorian calendar.
@@ -236,6 +224,7 @@ pub fn timestamp_iso_at(timezone: Option<&str>, timestamp_ms: i64) -> Result<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::{DateTime, Utc};
 
     fn moment(second: i64, nanosecond: u32) -> WallClock {
         WallClock { second, nanosecond }
@@ -258,7 +247,7 @@ mod tests {
     #[test]
     fn instants_before_1970_count_backwards() {
         assert_eq!(at("UTC", -1), "1969-12-31T23:59:59.999000+00:00");
-        let stamp = Stamper::new(Tz::UTC).stamp(moment(-1, 999_999_999));
+        let stamp = Stamper::new(Zone::UTC).stamp(moment(-1, 999_999_999));
         assert_eq!(stamp.ms, -1);
         assert_eq!(stamp.iso.as_str(), "1969-12-31T23:59:59.999999+00:00");
     }
@@ -290,7 +279,7 @@ mod tests {
 
     #[test]
     fn both_parts_of_a_stamp_are_one_moment() {
-        let mut stamper = Stamper::new(Tz::Europe__Berlin);
+        let mut stamper = Stamper::new(zone_of_name("Europe/Berlin").unwrap());
         for (second, nanosecond) in [(1_790_000_000, 123_456_789), (1_790_000_001, 0), (5, 1_999)] {
             let stamp = stamper.stamp(moment(second, nanosecond));
             assert_eq!(stamp.ms, second * 1000 + i64::from(nanosecond / 1_000_000));
@@ -304,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_kept_second_follows_a_change_of_the_offset() {
-        let mut stamper = Stamper::new(Tz::Europe__Berlin);
+        let mut stamper = Stamper::new(zone_of_name("Europe/Berlin").unwrap());
         let before = stamper.stamp(moment(1_792_889_999, 0));
         let after = stamper.stamp(moment(1_792_890_000, 0));
         assert_eq!(before.iso.as_str(), "2026-10-25T02:59:59.000000+02:00");

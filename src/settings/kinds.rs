@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
 use toml::de::DeValue;
 
 use super::SlowClient;
 use super::environment::{Environment, expand};
 use super::keys::nearest;
+use crate::zone::Zone as TimeZone;
 
 /// The longest text of an option in bytes; with its NUL it fits `DOTSOCK_OPTION_SIZE`.
 pub(super) const MAX_TEXT: usize = 4095;
@@ -191,17 +191,17 @@ impl Kind for Directory {
 pub(super) struct Zone;
 
 impl Kind for Zone {
-    type Value = Tz;
+    type Value = TimeZone;
 
-    fn read(&self, value: &DeValue<'_>, _: &dyn Environment) -> Result<Tz, String> {
+    fn read(&self, value: &DeValue<'_>, _: &dyn Environment) -> Result<TimeZone, String> {
         let name = value.as_str().unwrap_or_default();
-        name.parse().map_err(|_| {
-            let close = nearest(name, TZ_VARIANTS.iter().map(|zone| zone.name()));
+        TimeZone::named(name).ok_or_else(|| {
+            let close = nearest(name, TimeZone::names());
             format!("allowed are IANA time zones such as UTC and Europe/Berlin; nearest is {close}")
         })
     }
 
-    fn show(&self, value: &Tz) -> String {
+    fn show(&self, value: &TimeZone) -> String {
         value.name().into()
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     pub default_timeout: Duration,
     pub send_timeout: Option<Duration>,
     pub buffer_size: usize,
-    pub timezone: chrono_tz::Tz,
+    pub timezone: crate::zone::Zone,
     pub message_queue_size: usize,
     pub blocking_mode: bool,
     pub allow_client_send: bool,

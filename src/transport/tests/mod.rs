@@ -24,7 +24,7 @@ fn settings(directory: &Path) -> Settings {
         default_timeout: Duration::from_secs(5),
         send_timeout: None,
         buffer_size: 65536,
-        timezone: chrono_tz::UTC,
+        timezone: crate::zone::Zone::UTC,
         message_queue_size: 100,
         blocking_mode: false,
         allow_client_send: true,

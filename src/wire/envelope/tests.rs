@@ -1,12 +1,11 @@
-use chrono_tz::Tz;
-
 use super::*;
+use crate::zone::Zone;
 
 fn frame_of(body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32).to_be_bytes()[..], body].concat()
 }
 
-fn compose(name: &str, kind: MessageType, ms: i64, zone: Tz, data: &[u8]) -> (Vec<u8>, Fields) {
+fn compose(name: &str, kind: MessageType, ms: i64, zone: Zone, data: &[u8]) -> (Vec<u8>, Fields) {
     let mut frame = vec![0xaa; 3];
     let fields = Template::new(name, kind).write_head(&Stamp::at(zone, ms), data.len(), &mut frame);
     frame.extend_from_slice(data);
@@ -14,14 +13,16 @@ fn compose(name: &str, kind: MessageType, ms: i64, zone: Tz, data: &[u8]) -> (Ve
 }
 
 fn ours(data: &[u8]) -> Vec<u8> {
-    compose("event", MessageType::Data, 1_790_000_000_000, Tz::UTC, data).0
+    compose("event", MessageType::Data, 1_790_000_000_000, Zone::UTC, data).0
 }
 
 #[test]
 fn what_is_written_is_read_again() {
     let data = b"\x81\xa1k\x01";
     let name = "N".repeat(64);
-    for (name, zone) in [("a", Tz::UTC), (&*name, Tz::Africa__Monrovia), ("x_1", Tz::Asia__Kolkata)]
+    let zone = |name| Zone::named(name).unwrap();
+    for (name, zone) in
+        [("a", Zone::UTC), (&*name, zone("Africa/Monrovia")), ("x_1", zone("Asia/Kolkata"))]
     {
         for kind in [MessageType::Data, MessageType::Error, MessageType::Control] {
             for ms in [
@@ -52,7 +53,7 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn a_usual_head_has_the_length_that_was_told() {
-    let (frame, _) = compose("event", MessageType::Error, 31_536_000_000, Tz::UTC, b"");
+    let (frame, _) = compose("event", MessageType::Error, 31_536_000_000, Zone::UTC, b"");
     assert_eq!(frame.len(), Template::new("event", MessageType::Error).head_len());
 }
 
@@ -310,7 +311,7 @@ fn our_encoder_writes_the_bytes_of_the_vectors() {
         };
         let event_name = str::from_utf8(at(&fields.event_name)).unwrap();
         let (kind, ms) = (fields.message_type, fields.timestamp_ms);
-        assert_eq!(compose(event_name, kind, ms, Tz::UTC, &data).0, frame, "{name}");
+        assert_eq!(compose(event_name, kind, ms, Zone::UTC, &data).0, frame, "{name}");
         compared += 1;
     }
     assert_eq!(compared, 16);
