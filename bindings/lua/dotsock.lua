@@ -538,13 +538,13 @@ function Ext.__eq(a, b) return a.type == b.type and a.bytes == b.bytes end
 local int64, uint64, double = ffi.typeof("int64_t"), ffi.typeof("uint64_t"), ffi.typeof("double")
 local byte_array = ffi.typeof("uint8_t[?]")
 
--- One number seen as another, and as two halves.
-local word = ffi.new("union { double d; int64_t i; uint64_t u; uint32_t half[2]; }")
+-- One number seen as another, and as two halves. These are no array: LuaJIT's compiler takes an
+-- element of an array inside of a union for something apart from the other members, and would then
+-- reuse what was there before.
+local halves = ffi.abi("be") and "high, low" or "low, high"
+local word = ffi.new("union { double d; int64_t i; uint64_t u; struct { uint32_t " .. halves
+    .. "; }; }")
 local single = ffi.new("union { float f; uint32_t u; }")
-local HIGH, LOW = 1, 0
-if ffi.abi("be") then
-    HIGH, LOW = 0, 1
-end
 
 -- Numbers hold whole numbers to 2^53; where Lua has integers (from 5.3 on), all of 64 bits.
 local integer_type = math.type
@@ -624,7 +624,7 @@ local function read_u64(bytes, at)
     if high < HIGH_EXACT or high * 4294967296 + low == EXACT and low == 0 then
         return high * 4294967296 + low
     end
-    word.half[HIGH], word.half[LOW] = high, low
+    word.high, word.low = high, low
     return ffi.cast(uint64, word.u)
 end
 
@@ -637,7 +637,7 @@ local function read_i64(bytes, at)
     if signed == HIGH_EXACT and low == 0 then
         return EXACT
     end
-    word.half[HIGH], word.half[LOW] = high, low
+    word.high, word.low = high, low
     return ffi.cast(int64, word.i)
 end
 
@@ -647,7 +647,7 @@ local function read_f32(bytes, at)
 end
 
 local function read_f64(bytes, at)
-    word.half[HIGH], word.half[LOW] = u32(bytes, at), u32(bytes, at + 4)
+    word.high, word.low = u32(bytes, at), u32(bytes, at + 4)
     return word.d
 end
 
@@ -781,8 +781,8 @@ end
 
 local function write_word(at, tag)
     buffer[at] = tag
-    write_u32(at + 1, word.half[HIGH])
-    write_u32(at + 5, word.half[LOW])
+    write_u32(at + 1, word.high)
+    write_u32(at + 5, word.low)
     return at + 9
 end
 
@@ -861,7 +861,7 @@ local function write_cdata(value, at, depth)
     else
         word.u = value
     end
-    local high = word.half[HIGH]
+    local high = word.high
     local negative = signed and high >= 2147483648
     if negative and high >= 4294967296 - 2097152 or high < 2097152 then
         return write_integer(at, to_number(value))

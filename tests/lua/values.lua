@@ -121,6 +121,36 @@ test("binary and extensions keep their type", function()
     equal(to_hex { a = dotsock.ext(5, "abc") }, "81a161c70305616263")
 end)
 
+-- LuaJIT compiles what runs often, and its compiler has ideas of its own about memory.
+test("numbers come back as they were in loops that are compiled", function()
+    local function number(index, round) return (index + round) / 7 end
+    local function large(index, round)
+        return (index % 2 == 0 and 1 or -1) * (2LL ^ 60 + index * 1234567890123LL + round)
+    end
+    local function beyond(index, round) return 2ULL ^ 63 + index * 1234567890123ULL + round end
+    local function small(index, round) return index * (2 ^ round - 1) end
+    for _, make in ipairs { number, large, beyond, small } do
+        for round = 1, 45 do
+            local values = {}
+            for index = 1, 100 do
+                values[index] = make(index, round)
+            end
+            local got = round_trip(values)
+            for index = 1, 100 do
+                equal(got[index], make(index, round))
+            end
+        end
+    end
+    local hex = {}
+    for index = 1, 128 do
+        hex[index] = ("ca%08x"):format(0x3f800000 + index * 65536) -- 1 + index / 128
+    end
+    local got = from_hex("81a161dc0080" .. table.concat(hex)).a
+    for index = 1, 127 do
+        equal(got[index], 1 + index / 128)
+    end
+end)
+
 test("nil, false and what is not there are told apart", function()
     local data = dotsock.message("values", { null = dotsock.null, no = false, yes = true }).data
     assert(data.null == dotsock.null and data.no == false and data.yes == true)
