@@ -70,6 +70,7 @@ test: tools all-checks
 	$(MAKE) --no-print-directory budgets
 	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	$(MAKE) --no-print-directory -C bindings/go test-go-where-it-is STAGE=$(STAGE)
+	tests/conformance/run.sh $(STAGE)
 
 .PHONY: budgets budgets-write
 budgets budgets-write: stage
@@ -100,7 +101,7 @@ BUDGET_TOOLS := cc readelf valgrind strace $(PYTHON)
 
 .PHONY: tools stage
 tools:
-	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit rustfmt clippy \
+	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit venv rustfmt clippy \
 	    $(BUDGET_TOOLS)
 
 # Installs to where the tests and the demo look for it.

@@ -8,6 +8,8 @@ for tool in "$@"; do
     case $tool in
         rustfmt) cargo fmt --version > /dev/null 2>&1 || components+=(rustfmt) ;;
         clippy) cargo clippy --version > /dev/null 2>&1 || components+=(clippy) ;;
+        venv) python3 -c 'import msgpack' 2> /dev/null \
+            || python3 -c 'import ensurepip' 2> /dev/null || packages+=(python3-venv) ;;
         luv) luajit -e 'require "luv"' 2> /dev/null || packages+=(lua-luv) ;;
         *) command -v "$tool" > /dev/null && continue
             case $tool in
