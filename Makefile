@@ -28,6 +28,7 @@ help:
 	@echo 'make demo        a C server and two C clients, and what they say to each other'
 	@echo 'make test        every test'
 	@echo 'make faults      the long form of the tests of docs/reliability.md: about an hour'
+	@echo 'make fuzz        SECONDS=$(SECONDS) of each fuzz target, sanitized where it can be (TARGETS=...)'
 	@echo 'make soak        MINUTES=$(MINUTES) of everything at once, every message accounted for'
 	@echo 'make budgets     instructions and system calls for each message, against their budgets'
 	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
@@ -61,6 +62,7 @@ demo:
 
 test: tools all-checks
 	$(CARGO) test --locked
+	fuzz/run.sh
 	$(MAKE) --no-print-directory stage
 	tests/install.sh $(STAGE)
 	tests/abi/run.sh $(STAGE)
@@ -91,6 +93,12 @@ faults: tools
 	$(MAKE) --no-print-directory stage
 	tests/faults/run.sh $(STAGE)
 
+SECONDS ?= 300
+.PHONY: fuzz
+fuzz:
+	@tests/tools.sh c++ cargo-fuzz
+	fuzz/run.sh --sanitize --seconds $(SECONDS) $(TARGETS)
+
 MINUTES ?= 30
 soak:
 	@tests/tools.sh cc pkg-config
@@ -101,7 +109,7 @@ BUDGET_TOOLS := cc readelf valgrind strace $(PYTHON)
 
 .PHONY: tools stage
 tools:
-	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit venv rustfmt clippy \
+	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit venv rustfmt clippy cargo-fuzz \
 	    $(BUDGET_TOOLS)
 
 # Installs to where the tests and the demo look for it.
@@ -175,6 +183,7 @@ abi-write: tools stage
 
 format:
 	$(CARGO) fmt
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -184,6 +193,7 @@ type-check:
 
 all-checks: lint type-check
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 
 clean:
 	$(CARGO) clean

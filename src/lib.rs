@@ -113,6 +113,9 @@ mod error;
 mod event_name;
 #[allow(unsafe_code)]
 pub mod ffi;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod message;
 mod notes;
 mod payload;

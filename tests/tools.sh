@@ -3,13 +3,14 @@
 # names the command that does.
 set -euo pipefail
 
-packages=() components=()
+packages=() components=() crates=()
 for tool in "$@"; do
     case $tool in
         rustfmt) cargo fmt --version > /dev/null 2>&1 || components+=(rustfmt) ;;
         clippy) cargo clippy --version > /dev/null 2>&1 || components+=(clippy) ;;
         venv) python3 -c 'import msgpack' 2> /dev/null \
             || python3 -c 'import ensurepip' 2> /dev/null || packages+=(python3-venv) ;;
+        cargo-fuzz) cargo fuzz --version > /dev/null 2>&1 || crates+=("cargo-fuzz@0.13.2") ;;
         luv) luajit -e 'require "luv"' 2> /dev/null || packages+=(lua-luv) ;;
         *) command -v "$tool" > /dev/null && continue
             case $tool in
@@ -44,3 +45,8 @@ if [ ${#packages[@]} -gt 0 ]; then
         exit 1
     fi
 fi
+
+# Where cargo looks for its subcommands, in the PATH or not.
+for crate in "${crates[@]}"; do
+    cargo install --locked --quiet "$crate"
+done
