@@ -401,6 +401,17 @@ int sock_set_log_fd(int level, int fd);
  *     port_range_start = 9000
  *     port_range_end = 9100
  *
+ *     # Secret that a TCP server and its clients share, 1 to 4095 bytes: who does not know it is turned
+ *     # away, on either side. "" is unset: whoever reaches the port may connect. It authenticates and does
+ *     # not encrypt, and Unix sockets need none: see docs/security.md. Make it long, and keep it in a file:
+ *     #   head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE
+ *     token = ""
+ *
+ *     # File that has the token, instead of the option above; a line end after it is cut. It must belong to
+ *     # its user or root, who alone may read it. It is read when a server starts and whenever a client
+ *     # connects. `${VAR}` and a leading `~` are expanded; "" is unset.
+ *     token_file = ""
+ *
  *     # --- Time -------------------------------------------------------------------------------------
  *
  *     # Seconds that connecting may take, and a send that has to wait for room.
@@ -766,7 +777,8 @@ sock_server *sock_server_new(int transport, const char *event_name, const sock_o
  *
  * DOTSOCK_E_STATE: it is running already; DOTSOCK_E_IN_USE: a live Unix server has this event, or
  * no port in the range is free; DOTSOCK_E_PERMISSION: `socket_dir` is not to be trusted or may not
- * be written; DOTSOCK_E_INVALID: the path of the socket is too long; DOTSOCK_E_IO: something else
+ * be written, or others may read `token_file`; DOTSOCK_E_INVALID: the path of the socket is too
+ * long, or `token` and `token_file` are both set, or one is empty; DOTSOCK_E_IO: something else
  * that the system says, see sock_last_os_error().
  */
 int sock_server_start(sock_server *server);
@@ -952,7 +964,8 @@ int sock_server_clear_queue(sock_server *server);
  * Writes one counter to `out`; they count from sock_server_new() on.
  *
  * - "clients": connected now
- * - "connections": accepted; "rejected": refused because of `max_connections`
+ * - "connections": accepted; "rejected": refused because of `max_connections`, or without the
+ *   token
  * - "messages_sent", "bytes_sent": what the kernel took, per recipient, with lengths and notices
  * - "messages_received", "bytes_received"
  * - "messages_dropped": what the kernel never took, per recipient: a full queue or backlog, a
@@ -1111,7 +1124,8 @@ void sock_client_list_free(sock_client_list *list);
  * Among the messages are some of the library's own, with a `code` in the payload:
  * {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
  * because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message", says
- * that the server accepts no messages. Don't use these codes, nor "max_connections", for others.
+ * that the server accepts no messages. Don't use these codes for others, nor "max_connections",
+ * "auth" and "auth_denied", which server and client settle among themselves.
  */
 
 /**
@@ -1145,8 +1159,9 @@ int sock_client_open(sock_client *client);
  *
  * DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
  * DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
- * unprivileged user (see `allow_foreign_server`), or a file is not to be trusted;
- * DOTSOCK_E_INVALID: the path of the socket is too long; DOTSOCK_E_CANCELLED;
+ * unprivileged user (see `allow_foreign_server`), a TCP server and this client do not have the
+ * same token (see `token_file`), or a file is not to be trusted; DOTSOCK_E_INVALID: the path of
+ * the socket is too long, or `token` and `token_file` are both set; DOTSOCK_E_CANCELLED;
  * DOTSOCK_E_INTERRUPTED; DOTSOCK_E_IO: something else that the system says, or a host's name that
  * is not known.
  */
@@ -1172,7 +1187,8 @@ int sock_client_is_connected(const sock_client *client);
  * DOTSOCK_E_TIMEOUT: nothing in time. DOTSOCK_E_CLOSED: not connected; with `auto_reconnect` only
  * after sock_client_disconnect(), when `reconnect_max_attempts` are used up, or, with the option
  * `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
- * the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect();
+ * the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect(),
+ * or the server asks for a token and none is set;
  * DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
  * DOTSOCK_E_IO: connecting again fails, and not because no server is there; once for each lost
  * connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler

@@ -106,6 +106,7 @@
 // `unsafe` stands only in `sys` and `ffi`.
 #![deny(unsafe_code)]
 
+mod auth;
 mod builder;
 mod client;
 mod deferred;

@@ -380,7 +380,7 @@ func (s *Server) Port() (port int) {
 
 // Stat is a counter, from the making of the server on:
 //   - "clients", "queued": connected now, and kept for the first client that comes
-//   - "connections", "rejected": accepted, and refused because of [MaxConnections]
+//   - "connections", "rejected": accepted, and refused because of [MaxConnections] or for want of the token
 //   - "messages_sent", "bytes_sent": what the system took, for each recipient
 //   - "messages_received", "bytes_received"
 //   - "messages_dropped": what the system never took, for each recipient

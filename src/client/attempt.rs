@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sys::{self, Monotonic, Readiness, WaitFor};
+use super::handshake::{Handshake, Step};
+use crate::sys::{self, Interest, Monotonic, Readiness, WaitFor};
 use crate::transport::{self, Connected, Target};
 use crate::{Error, Result, Status};
 
@@ -32,6 +34,11 @@ enum Stage {
         socket: OwnedFd,
         address: SocketAddr,
     },
+    /// Connected, and showing each other the token.
+    Greeting {
+        connected: Connected,
+        handshake: Box<Handshake>,
+    },
     /// Nothing to wait for but the clock.
     Busy {
         again: Monotonic,
@@ -43,7 +50,11 @@ enum Stage {
 #[derive(Debug)]
 pub(super) enum Progress {
     Connected(Connected),
+    /// The same, and the server knows the token.
+    Greeted(Connected),
     Failed(Error),
+    /// Server and client do not trust each other.
+    Refused(Error),
     Waiting,
 }
 
@@ -60,12 +71,41 @@ impl Attempt {
         }
     }
 
-    /// The socket to wait for until it is writable.
+    /// The socket to wait for, if there is one.
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         match &self.stage {
             Stage::Pending { socket, .. } => Some(socket.as_fd()),
+            Stage::Greeting { connected, .. } => Some(connected.socket.as_fd()),
             _ => None,
         }
+    }
+
+    /// What to wait for on it.
+    pub fn interest(&self) -> Interest {
+        match &self.stage {
+            Stage::Greeting { handshake, .. } => handshake.interest(),
+            _ => Interest::WRITE,
+        }
+    }
+
+    /// The socket once it is connected.
+    pub fn connected(&self) -> Option<&Arc<OwnedFd>> {
+        match &self.stage {
+            Stage::Greeting { connected, .. } => Some(&connected.socket),
+            _ => None,
+        }
+    }
+
+    pub fn into_connected(self) -> Option<Arc<OwnedFd>> {
+        match self.stage {
+            Stage::Greeting { connected, .. } => Some(connected.socket),
+            _ => None,
+        }
+    }
+
+    /// A connection is of use only once both sides have shown the token.
+    pub fn greet(&mut self, connected: Connected, handshake: Handshake) {
+        self.stage = Stage::Greeting { connected, handshake: Box::new(handshake) };
     }
 
     /// When to go on even if the socket has not become writable.
@@ -107,6 +147,17 @@ impl Attempt {
                     }
                     Err(error) => return Progress::Failed(error),
                 },
+                Stage::Greeting { connected, mut handshake } => {
+                    match handshake.advance(connected.socket.as_fd()) {
+                        Step::Done => return Progress::Greeted(connected),
+                        Step::Waiting => {
+                            self.stage = Stage::Greeting { connected, handshake };
+                            return self.wait(now);
+                        }
+                        Step::Failed(error) => return Progress::Failed(error),
+                        Step::Refused(error) => return Progress::Refused(error),
+                    }
+                }
                 Stage::Busy { again } if now >= again => self.stage = Stage::Start,
                 Stage::Busy { again } => {
                     self.stage = Stage::Busy { again };
@@ -124,6 +175,9 @@ impl Attempt {
         }
         let seconds = self.timeout.as_secs_f64();
         let text = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Greeting { handshake, .. } => {
+                return Progress::Refused(handshake.overdue(self.timeout));
+            }
             Stage::Pending { address, .. } => format!(
                 "No answer from {address} within {seconds} s (default_timeout): \
                  is the host up, and the port not filtered?"

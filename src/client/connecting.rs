@@ -5,10 +5,12 @@ use log::Level;
 use super::LOG;
 use super::attempt::{Attempt, Progress};
 use super::connection::Connection;
+use super::handshake::Handshake;
 use super::inbox::End;
 use super::state::{Link, State};
+use crate::auth::Secret;
 use crate::sys::Monotonic;
-use crate::transport::{self, Connected};
+use crate::transport::{self, Connected, Peer};
 use crate::{Error, Result, Status};
 
 impl State {
@@ -74,18 +76,43 @@ impl State {
         }
         // The attempt may close its socket and go on with another one.
         self.unwatch();
+        self.advance_attempt();
+    }
+
+    fn advance_attempt(&mut self) {
         let Link::Connecting(attempt) = &mut self.link else {
             return;
         };
         match attempt.advance(&self.target, Monotonic::now()) {
             Progress::Waiting => {}
             Progress::Failed(error) => self.attempt_failed(error, false),
+            Progress::Refused(error) => self.attempt_failed(error, true),
+            Progress::Greeted(connected) => self.take_up(connected),
             Progress::Connected(connected) => {
                 match transport::check_server(&connected.peer, &self.settings) {
-                    Ok(()) => self.take_up(connected),
+                    Ok(()) => self.greet(connected),
                     Err(error) => self.attempt_failed(error, true),
                 }
             }
+        }
+    }
+
+    /// With a token, a TCP connection is of use only once both sides have shown it.
+    fn greet(&mut self, connected: Connected) {
+        let secret = match connected.peer {
+            Peer::Tcp(_) => Secret::configured(&self.event_name, &self.settings),
+            Peer::Unix(_) => Ok(None),
+        };
+        match (secret, &mut self.link) {
+            (Ok(None), _) => self.take_up(connected),
+            (Ok(Some(secret)), Link::Connecting(attempt)) => {
+                let zone = self.settings.timezone;
+                let handshake = Handshake::new(secret, &self.event_name, zone, &connected.address);
+                attempt.greet(connected, handshake);
+                self.advance_attempt();
+            }
+            (Ok(Some(_)), _) => {}
+            (Err(error), _) => self.attempt_failed(error, false),
         }
     }
 

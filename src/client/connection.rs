@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::{ClientStats, spare};
+use crate::auth;
 use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic};
@@ -63,7 +64,7 @@ pub(super) enum Next {
     Message(Message),
     /// No whole frame.
     Nothing,
-    /// The server has as many clients as it allows.
+    /// The server has as many clients as it allows, or asks for a token.
     Refused(Error),
     /// What came is no frame of ours.
     Garbage(Error),
@@ -80,7 +81,7 @@ pub(super) enum Overdue {
 impl Connection {
     pub fn new(connected: Connected, crowded: bool) -> Connection {
         Connection {
-            socket: Arc::new(connected.socket),
+            socket: connected.socket,
             peer: connected.peer,
             address: connected.address,
             since: Monotonic::now(),
@@ -182,6 +183,9 @@ impl Connection {
                 }
             };
             let message = Message::from_frame(frame, fields);
+            if is_first && self.is_tcp() && auth::is_ask(&message) {
+                return Ok(Next::Refused(self.lack_of_token()));
+            }
             if message.message_type() == MessageType::Error {
                 match code(&message) {
                     Some("max_connections") if is_first => {
@@ -247,9 +251,16 @@ impl Connection {
         )
     }
 
+    fn lack_of_token(&self) -> Error {
+        let address = &self.address;
+        Error::new(
+            Status::Permission,
+            format!("The server at {address} asks for a token: set token or token_file"),
+        )
+    }
+
     fn refusal(&self, message: &Message) -> Error {
         let said = message.get("/message").and_then(|text| text.as_str()).unwrap_or("");
-        let said: String = said.chars().take(LONGEST_QUOTE).collect();
         let limit = message.get("/limit").and_then(|limit| limit.as_u64());
         let limit = limit.map(|limit| format!(" ({limit})")).unwrap_or_default();
         let address = &self.address;
@@ -257,11 +268,16 @@ impl Connection {
             "The server at {address} has as many clients as it allows{limit}: try again later, or \
              raise its max_connections"
         );
-        if !said.is_empty() {
-            text.push_str(&format!(". It said: {said}"));
-        }
+        text.push_str(&quoted(said));
         Error::new(Status::MaxConnections, text)
     }
+}
+
+/// What a server says of a refusal, for an error.
+pub(super) fn quoted(said: &str) -> String {
+    let printable = said.chars().filter(|c| !c.is_control());
+    let said: String = printable.take(LONGEST_QUOTE).collect();
+    if said.is_empty() { said } else { format!(". It said: {said}") }
 }
 
 /// The reserved code of a message of the library's own making.

@@ -11,6 +11,7 @@ mod closing;
 mod connecting;
 mod connection;
 mod driving;
+mod handshake;
 mod inbox;
 mod outbox;
 mod receiving;
@@ -139,10 +140,12 @@ impl Client {
     /// Does nothing when connected already.
     ///
     /// Fails with [`Status::Closed`] when no server is there, [`Status::Timeout`] when none answers,
-    /// [`Status::Permission`] for a server, directory or file that is not to be trusted,
-    /// [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
+    /// [`Status::Permission`] for a server, directory or file that is not to be trusted and for a TCP
+    /// server that has another token or none, [`Status::Invalid`] for `token` and `token_file` at
+    /// once, [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
     /// `recv` and `send` go on trying. A server that has as many clients as it allows says so in
-    /// its first message: `recv` or `send` then fails.
+    /// its first message, and one that asks for a token which this client has not got is known by
+    /// its question: `recv` or `send` then fails.
     pub fn connect(&self) -> Result<()> {
         let mut state = self.lock()?;
         if state.sleepers.take_cancel(&self.wake) {

@@ -37,7 +37,7 @@ pub(super) enum Link {
 #[derive(Debug)]
 pub(super) enum Ending {
     Lost(String),
-    /// The server has as many clients as it allows.
+    /// The server has as many clients as it allows, or asks for a token.
     Refused(Error),
     /// The server sent what is no frame.
     Garbage(Error),
@@ -262,8 +262,13 @@ impl State {
     /// In a forked child: closes the descriptors.
     pub fn abandon(&mut self) {
         self.watch = None;
-        if let Link::Up(connection) = std::mem::replace(&mut self.link, Link::Down) {
-            sys::close_in_child(connection.socket);
+        let socket = match std::mem::replace(&mut self.link, Link::Down) {
+            Link::Up(connection) => Some(connection.socket),
+            Link::Connecting(attempt) => attempt.into_connected(),
+            Link::Down => None,
+        };
+        if let Some(socket) = socket {
+            sys::close_in_child(socket);
         }
     }
 
@@ -299,7 +304,7 @@ impl State {
                 let write = self.has_to_write();
                 Some((connection.socket.as_fd(), Interest { read: true, write }))
             }
-            Link::Connecting(attempt) => attempt.socket().map(|fd| (fd, Interest::WRITE)),
+            Link::Connecting(attempt) => attempt.socket().map(|fd| (fd, attempt.interest())),
             Link::Down => None,
         };
         if let Some(watch) = &mut self.watch {

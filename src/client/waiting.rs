@@ -8,7 +8,7 @@ use parking_lot::MutexGuard;
 
 use super::state::{Link, State};
 use super::waking::Wake;
-use crate::sys::{self, Monotonic, Readiness, WaitFor};
+use crate::sys::{self, Interest, Monotonic, Readiness, WaitFor};
 use crate::{Error, Result, Status};
 
 /// What a call waits for.
@@ -137,16 +137,23 @@ impl State {
                 }
             }
             Link::Connecting(attempt) => {
-                let socket = attempt.socket().map(|socket| socket.try_clone_to_owned());
-                let socket = socket.transpose().map_err(|error| {
-                    Error::os(Status::Io, "No descriptor to wait with could be made", &error)
-                })?;
-                let socket = socket.map(Socket::Pending);
-                Plan { socket, read: false, write: true, until: self.due() }
+                let socket = match attempt.connected() {
+                    Some(socket) => Some(Socket::Connected(socket.clone())),
+                    None => attempt.socket().map(duplicate).transpose()?,
+                };
+                let Interest { read, write } = attempt.interest();
+                Plan { socket, read, write, until: self.due() }
             }
             Link::Down => Plan { socket: None, read: false, write: false, until: self.due() },
         })
     }
+}
+
+fn duplicate(socket: BorrowedFd) -> Result<Socket> {
+    socket
+        .try_clone_to_owned()
+        .map(Socket::Pending)
+        .map_err(|error| Error::os(Status::Io, "No descriptor to wait with could be made", &error))
 }
 
 impl Plan {

@@ -11,7 +11,8 @@
 //! Among the messages are some of the library's own, with a `code` in the payload:
 //! {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
 //! because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message", says
-//! that the server accepts no messages. Don't use these codes, nor "max_connections", for others.
+//! that the server accepts no messages. Don't use these codes for others, nor "max_connections",
+//! "auth" and "auth_denied", which server and client settle among themselves.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
@@ -103,8 +104,9 @@ pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
 ///
 /// DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
 /// DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
-/// unprivileged user (see `allow_foreign_server`), or a file is not to be trusted;
-/// DOTSOCK_E_INVALID: the path of the socket is too long; DOTSOCK_E_CANCELLED;
+/// unprivileged user (see `allow_foreign_server`), a TCP server and this client do not have the
+/// same token (see `token_file`), or a file is not to be trusted; DOTSOCK_E_INVALID: the path of
+/// the socket is too long, or `token` and `token_file` are both set; DOTSOCK_E_CANCELLED;
 /// DOTSOCK_E_INTERRUPTED; DOTSOCK_E_IO: something else that the system says, or a host's name that
 /// is not known.
 #[unsafe(no_mangle)]
@@ -136,7 +138,8 @@ pub unsafe extern "C" fn sock_client_is_connected(client: *const sock_client) ->
 /// DOTSOCK_E_TIMEOUT: nothing in time. DOTSOCK_E_CLOSED: not connected; with `auto_reconnect` only
 /// after sock_client_disconnect(), when `reconnect_max_attempts` are used up, or, with the option
 /// `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
-/// the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect();
+/// the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect(),
+/// or the server asks for a token and none is set;
 /// DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
 /// DOTSOCK_E_IO: connecting again fails, and not because no server is there; once for each lost
 /// connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler

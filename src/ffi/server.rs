@@ -103,7 +103,8 @@ pub unsafe extern "C" fn sock_server_new(
 ///
 /// DOTSOCK_E_STATE: it is running already; DOTSOCK_E_IN_USE: a live Unix server has this event, or
 /// no port in the range is free; DOTSOCK_E_PERMISSION: `socket_dir` is not to be trusted or may not
-/// be written; DOTSOCK_E_INVALID: the path of the socket is too long; DOTSOCK_E_IO: something else
+/// be written, or others may read `token_file`; DOTSOCK_E_INVALID: the path of the socket is too
+/// long, or `token` and `token_file` are both set, or one is empty; DOTSOCK_E_IO: something else
 /// that the system says, see sock_last_os_error().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_start(server: *mut sock_server) -> c_int {
@@ -422,7 +423,8 @@ pub unsafe extern "C" fn sock_server_clear_queue(server: *mut sock_server) -> c_
 /// Writes one counter to `out`; they count from sock_server_new() on.
 ///
 /// - "clients": connected now
-/// - "connections": accepted; "rejected": refused because of `max_connections`
+/// - "connections": accepted; "rejected": refused because of `max_connections`, or without the
+///   token
 /// - "messages_sent", "bytes_sent": what the kernel took, per recipient, with lengths and notices
 /// - "messages_received", "bytes_received"
 /// - "messages_dropped": what the kernel never took, per recipient: a full queue or backlog, a

@@ -4,7 +4,7 @@
 //! engine's lock, tells it which descriptors are ready, and takes its events one at a time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use log::Level;
 
 use super::connection::Connection;
 use super::farewell::{Farewell, Next};
+use super::gate::Gate;
 use super::io::{Command, Io, token};
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
@@ -62,10 +63,12 @@ pub(crate) struct Engine {
     complained: Option<Monotonic>,
     /// Refused clients that are being told so.
     pub(super) refusals: usize,
+    /// Where connections wait until they have shown their token, if there is one to show.
+    pub(super) gate: Option<Gate>,
 }
 
 impl Engine {
-    pub fn new(io: Arc<Io>, listener: Listener) -> Engine {
+    pub fn new(io: Arc<Io>, listener: Listener, gate: Option<Gate>) -> Engine {
         Engine {
             io,
             listener: Some(listener),
@@ -83,6 +86,7 @@ impl Engine {
             notes: Notes::default(),
             complained: None,
             refusals: 0,
+            gate,
         }
     }
 
@@ -203,6 +207,7 @@ impl Engine {
                 shared.take_cancel(&shared.lock_in_engine());
             }
             id if self.farewells.contains_key(&id) => self.attend(id, shared),
+            id if self.is_visitor(id) => self.attend_visitor(id, shared),
             id => {
                 if ready.writable() {
                     let mut state = shared.lock_in_engine();
@@ -240,6 +245,8 @@ impl Engine {
                 self.listen_again();
             } else if self.farewells.contains_key(&id) {
                 self.attend(id, shared);
+            } else if self.is_visitor(id) {
+                self.judge_visitor(id, shared);
             } else {
                 self.judge_frame(id, due, shared);
             }
@@ -257,14 +264,29 @@ impl Engine {
         }
     }
 
-    fn welcome(&mut self, socket: Arc<std::os::fd::OwnedFd>, peer: Peer, shared: &Shared) {
+    fn is_visitor(&self, id: u64) -> bool {
+        self.gate.as_ref().is_some_and(|gate| gate.holds(id))
+    }
+
+    fn welcome(&mut self, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
+        let id = {
+            let mut state = shared.lock_in_engine();
+            state.next_client += 1;
+            state.next_client - 1
+        };
+        match self.gate {
+            Some(_) => self.challenge(id, socket, peer, shared),
+            None => self.take_in(id, socket, peer, shared),
+        }
+    }
+
+    /// Makes a client of a connection, unless there are enough of them.
+    pub(super) fn take_in(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
         let mut state = shared.lock_in_engine();
         if state.delivery.clients.len() >= shared.settings.max_connections {
             drop(state);
-            return self.refuse(socket, peer, shared);
+            return self.refuse(id, socket, peer, shared);
         }
-        let id = state.next_client;
-        state.next_client += 1;
         let delivery = &mut state.delivery;
         delivery.admit(id, socket.clone(), peer, crate::timestamp::timestamp_ms());
         let write = delivery.clients.get(&id).is_some_and(Recipient::is_watched);
@@ -285,7 +307,7 @@ impl Engine {
     }
 
     /// Descriptors or memory have run out: the clients that wait would wake us all the time.
-    fn pause(&mut self, error: &std::io::Error) {
+    pub(super) fn pause(&mut self, error: &std::io::Error) {
         let Some(listener) = &self.listener else { return };
         let now = Monotonic::now();
         if self.complained.is_none_or(|last| now.since(last) >= COMPLAIN) {
@@ -384,6 +406,7 @@ impl Engine {
             state.delivery.uncork();
             state.delivery.burst.end();
         }
+        self.close_gate(shared);
         let ids: Vec<u64> = self.connections.keys().copied().collect();
         for id in ids {
             self.leave(id, false, shared);

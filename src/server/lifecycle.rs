@@ -13,11 +13,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::engine::{BATCH, Engine, Happened};
+use super::gate::Gate;
 use super::io::{Io, token};
 use super::shared::{Locked, Mode, Phase, Shared, State};
 use super::{Hooks, Server, client_id};
+use crate::auth::Secret;
 use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, ThreadMark, WaitFor};
-use crate::transport::Listener;
+use crate::timestamp::Stamper;
+use crate::transport::{Listener, Transport};
 use crate::{Error, Result, Status, deferred};
 
 /// How long a turn may wait for an event.
@@ -123,9 +126,15 @@ impl Shared {
         if mode == Mode::Open {
             self.outer(io).map_err(failed)?;
         }
+        let secret = match self.transport {
+            Transport::Tcp => Secret::configured(&self.event_name, &self.settings)?,
+            // Who may connect there, the system decides.
+            Transport::Unix => None,
+        };
+        let gate = secret.map(|secret| Gate::new(secret, Stamper::new(self.settings.timezone)));
         let listener = Listener::bind(self.transport, &self.event_name, &self.settings)?;
         let (address, port) = (listener.address().to_owned(), listener.port());
-        let mut engine = Engine::new(io.clone(), listener);
+        let mut engine = Engine::new(io.clone(), listener, gate);
         let watched = engine.listen().and_then(|()| match mode {
             Mode::Thread => io.epoll.add(io.cancel.as_fd(), Interest::READ, token::CANCEL),
             Mode::Run => Ok(()),

@@ -5,6 +5,7 @@
 //! | `shared` | the state of a server and its locks |
 //! | `lifecycle` | starting, driving, stopping |
 //! | `engine`, `reading`, `connection` | the event loop: accepting, reading, deadlines |
+//! | `gate` | connections that have not shown their token yet |
 //! | `sending`, `waiting` | sends, and senders that wait for room |
 //! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
 //! | `farewell` | closing a connection without taking anything away |
@@ -17,6 +18,7 @@ mod connection;
 mod delivery;
 mod engine;
 mod farewell;
+mod gate;
 mod io;
 mod lifecycle;
 mod load;
@@ -76,7 +78,7 @@ pub struct ServerStats {
     pub clients: u64,
     /// Clients that were accepted.
     pub connections: u64,
-    /// Clients that were turned away because of `max_connections`.
+    /// Connections that were turned away: over `max_connections`, or without the token.
     pub rejected: u64,
     /// Messages that the kernel took, per recipient, notices of the library included.
     pub messages_sent: u64,
@@ -262,7 +264,8 @@ impl Server {
     ///
     /// Errors: [`Status::State`] while it runs, [`Status::InUse`] when a live server has this
     /// event or no port is free, [`Status::Permission`] for a `socket_dir` that is not to be
-    /// trusted or written, [`Status::Invalid`] for a path that is too long, [`Status::Io`].
+    /// trusted or written and for a `token_file` that others may read, [`Status::Invalid`] for a
+    /// path that is too long and for tokens that contradict each other, [`Status::Io`].
     pub fn start(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.start()

@@ -29,11 +29,11 @@ const MOST_REFUSALS: usize = 16;
 
 /// What a client is told in a message of our own making.
 #[derive(Serialize)]
-struct Notice {
-    code: &'static str,
+pub(super) struct Notice {
+    pub code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u64>,
-    message: String,
+    pub limit: Option<u64>,
+    pub message: String,
 }
 
 impl Engine {
@@ -235,22 +235,31 @@ impl Engine {
     }
 
     /// A client over `max_connections`: it is told so, and closed.
-    pub(super) fn refuse(&mut self, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
-        count(&shared.counters.rejected, 1);
+    pub(super) fn refuse(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
         let limit = shared.settings.max_connections;
-        self.notes.add(Level::Warn, "dotsock::server", || {
-            format!("{peer} is refused: max_connections = {limit} clients are connected")
-        });
         let notice = Notice {
             code: "max_connections",
             limit: Some(limit as u64),
             message: format!("Server '{}' allows {limit} clients at a time", shared.event_name),
         };
+        self.turn_away(id, Recipient::unlisted(socket, peer), notice, shared);
+    }
+
+    /// Somebody who does not become a client: is told why, and closed.
+    pub(super) fn turn_away(
+        &mut self,
+        id: u64,
+        mut recipient: Recipient,
+        notice: Notice,
+        shared: &Shared,
+    ) {
+        count(&shared.counters.rejected, 1);
+        let peer = recipient.peer;
+        self.notes.add(Level::Warn, "dotsock::server", || {
+            format!("{peer} is refused ({}): {}", notice.code, notice.message)
+        });
         let mut state = shared.lock_in_engine();
-        let id = state.next_client;
-        state.next_client += 1;
         let common = &mut state.delivery.common;
-        let mut recipient = Recipient::unlisted(socket, peer);
         if let Some(frame) = common.notice(MessageType::Error, &notice) {
             recipient.queue(id, &Arc::new(frame), common);
             recipient.write(id, common);
@@ -260,6 +269,7 @@ impl Engine {
             && self.io.epoll.add(recipient.fd(), Interest::READ, id).is_ok()
         {
             self.refusals += 1;
+            recipient.reading = true;
             self.say_farewell(id, recipient, false, false, shared);
         }
     }

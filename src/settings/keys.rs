@@ -14,6 +14,7 @@ pub(super) struct Key {
     read: fn(&mut Settings, &DeValue<'_>, &dyn Environment) -> Result<(), String>,
     show: fn(&Settings) -> String,
     copy: fn(&mut Settings, &Settings),
+    is_secret: fn() -> bool,
 }
 
 /// Makes the list of keys, and a constructor that lacks no field of [`Settings`].
@@ -28,6 +29,7 @@ macro_rules! keys {
             },
             show: |settings| $kind.show(&settings.$name),
             copy: |to, from| to.$name.clone_from(&from.$name),
+            is_secret: || $kind.is_secret(),
         },)*];
 
         impl Settings {
@@ -48,7 +50,7 @@ macro_rules! keys {
 const SIZE_MAX: usize = isize::MAX as usize;
 
 keys! {
-    socket_dir: Directory,
+    socket_dir: FilePath,
     default_timeout: Seconds(Duration::ZERO),
     send_timeout: Optional(Seconds(Duration::ZERO)),
     buffer_size: Whole(1, SIZE_MAX),
@@ -64,6 +66,8 @@ keys! {
     port: Optional(Whole(0, u16::MAX)),
     port_range_start: Whole(1, u16::MAX),
     port_range_end: Whole(1, u16::MAX),
+    token: Optional(Secret),
+    token_file: Optional(FilePath),
     // A frame announces its length in 32 bits.
     max_message_size: Whole(1, u32::MAX as usize),
     max_depth: Whole(1, SIZE_MAX),
@@ -103,6 +107,7 @@ impl Key {
             _ => (self.read)(settings, value, environment),
         };
         let shown = || match value {
+            _ if (self.is_secret)() => "(not shown)".into(),
             DeValue::String(text) => format!("'{}'", clipped(text)),
             DeValue::Integer(number) => number.to_string(),
             DeValue::Float(number) => number.to_string(),

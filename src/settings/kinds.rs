@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::SlowClient;
 use super::environment::{Environment, expand};
 use super::keys::nearest;
+use super::{SlowClient, Token};
 use crate::zone::Zone as TimeZone;
 
 /// The longest text of an option in bytes; with its NUL it fits `DOTSOCK_OPTION_SIZE`.
@@ -24,6 +24,10 @@ pub(super) trait Kind {
         environment: &dyn Environment,
     ) -> Result<Self::Value, String>;
     fn show(&self, value: &Self::Value) -> String;
+    /// Whether the value must stand in no error.
+    fn is_secret(&self) -> bool {
+        false
+    }
 }
 
 /// Yes or no.
@@ -167,15 +171,15 @@ impl Kind for Host {
     }
 }
 
-/// The path of a directory; `${VAR}` and `~` in it are expanded.
-pub(super) struct Directory;
+/// The path of a file or directory; `${VAR}` and `~` in it are expanded.
+pub(super) struct FilePath;
 
-impl Kind for Directory {
+impl Kind for FilePath {
     type Value = PathBuf;
 
     fn read(&self, value: &DeValue<'_>, environment: &dyn Environment) -> Result<PathBuf, String> {
         let text = value.as_str().filter(|text| !text.is_empty());
-        let path = expand(text.ok_or("allowed is the path of a directory")?, environment)?;
+        let path = expand(text.ok_or("allowed is a path")?, environment)?;
         if path.len() > MAX_TEXT {
             return Err(format!("expanded, it is longer than {MAX_TEXT} bytes"));
         }
@@ -232,6 +236,35 @@ impl Kind for Policy {
     }
 }
 
+/// A token. Reading the option back does not tell it: programs print their options.
+pub(super) struct Secret;
+
+/// What is shown for a token that is set.
+const HIDDEN: &str = "(set)";
+
+impl Kind for Secret {
+    type Value = Token;
+
+    fn read(&self, value: &DeValue<'_>, _: &dyn Environment) -> Result<Token, String> {
+        let text = value.as_str().ok_or("allowed is text: write it in quotes")?;
+        if text == HIDDEN {
+            return Err(format!(
+                "{HIDDEN} is what reading the option answers, not the token: tokens are not told"
+            ));
+        }
+        let nothing = || "allowed is any text of at least one byte".to_owned();
+        Token::new(text.as_bytes().to_vec()).ok_or_else(nothing)
+    }
+
+    fn show(&self, _: &Token) -> String {
+        HIDDEN.into()
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
 /// A value that may be unset: the empty text.
 pub(super) struct Optional<K>(pub K);
 
@@ -252,5 +285,9 @@ impl<K: Kind> Kind for Optional<K> {
 
     fn show(&self, value: &Self::Value) -> String {
         value.as_ref().map(|value| self.0.show(value)).unwrap_or_default()
+    }
+
+    fn is_secret(&self) -> bool {
+        self.0.is_secret()
     }
 }

@@ -6,6 +6,7 @@ mod kinds;
 mod layers;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use toml::de::DeValue;
 
 use self::environment::{Environment, OfProcess};
 use self::keys::Key;
+pub(crate) use self::token::Token;
 use crate::{Error, Result, Status};
 
 /// What happens when a slow client's queue is full.
@@ -46,6 +48,8 @@ pub(crate) struct Settings {
     pub port: Option<u16>,
     pub port_range_start: u16,
     pub port_range_end: u16,
+    pub token: Option<Token>,
+    pub token_file: Option<PathBuf>,
     pub max_message_size: usize,
     pub max_depth: usize,
     /// Zero: no limit.
@@ -143,8 +147,8 @@ impl Options {
     }
 
     /// The value of one option, in its one form: `true` or `false`, `0600`, numbers without
-    /// trailing zeros, `socket_dir` expanded, and the empty text for what is unset. At most 4095
-    /// bytes.
+    /// trailing zeros, paths expanded, and the empty text for what is unset; of a `token` only that
+    /// it is set. At most 4095 bytes.
     ///
     /// # Errors
     /// [`Status::Invalid`](crate::Status::Invalid): an unknown key; the nearest is named.
@@ -152,16 +156,21 @@ impl Options {
         Ok(Key::find(key).map_err(Error::invalid)?.show(&self.settings))
     }
 
-    /// What a server or client keeps: settings that go together, `socket_dir` absolute.
+    /// What a server or client keeps: settings that go together, paths absolute.
     pub(crate) fn settings(&self) -> Result<Settings> {
         self.settings.check()?;
-        let socket_dir = std::path::absolute(&self.settings.socket_dir).map_err(|error| {
-            let path = self.settings.socket_dir.display();
-            let text = format!("socket_dir = '{path}' can't be made absolute, write it so");
-            Error::os(Status::Io, text, &error)
-        })?;
-        Ok(Settings { socket_dir, ..self.settings.clone() })
+        let socket_dir = absolute("socket_dir", &self.settings.socket_dir)?;
+        let token_file = self.settings.token_file.as_deref();
+        let token_file = token_file.map(|path| absolute("token_file", path)).transpose()?;
+        Ok(Settings { socket_dir, token_file, ..self.settings.clone() })
     }
+}
+
+fn absolute(key: &str, path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(|error| {
+        let text = format!("{key} = '{}' can't be made absolute, write it so", path.display());
+        Error::os(Status::Io, text, &error)
+    })
 }
 
 impl Settings {

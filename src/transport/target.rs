@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Peer, Transport, discovery, tcp, unix};
 use crate::settings::Settings;
@@ -49,7 +50,8 @@ pub(crate) enum Attempt {
 /// A connection to a server.
 #[derive(Debug)]
 pub(crate) struct Connected {
-    pub socket: OwnedFd,
+    /// Shared with calls that sleep on it.
+    pub socket: Arc<OwnedFd>,
     pub peer: Peer,
     /// Path, or numeric `host:port`.
     pub address: String,

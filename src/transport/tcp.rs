@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use super::listener::{Files, Listener};
 use super::unix::absent;
@@ -14,6 +15,14 @@ use crate::{Error, Result, Status, sys};
 /// Starts to listen, and publishes the port where that is possible.
 pub(super) fn bind(event_name: &str, settings: &Settings) -> Result<Listener> {
     let (socket, address) = listen(settings)?;
+    let has_token = settings.token.is_some() || settings.token_file.is_some();
+    if !has_token && !address.ip().to_canonical().is_loopback() {
+        log::warn!(
+            target: LOG,
+            "The TCP server of event '{event_name}' listens at {address} without a token: whoever \
+             reaches that port may connect, read and send. Set token_file, or host = \"127.0.0.1\""
+        );
+    }
     let published = discovery::publish(event_name, address, settings).map_err(|error| {
         log::warn!(
             target: LOG,
@@ -128,6 +137,7 @@ pub(super) fn finish(event_name: &str, socket: OwnedFd, address: SocketAddr) -> 
         return Err(connect_error(event_name, address, &refused));
     }
     let remote = canonical(remote);
+    let socket = Arc::new(socket);
     Ok(Connected { socket, peer: Peer::Tcp(remote), address: remote.to_string() })
 }
 

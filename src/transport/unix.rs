@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::listener::{Files, Listener};
 use super::own_file::{LockedFile, OwnFile, in_the_way};
@@ -126,7 +127,8 @@ pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result
         }
     };
     let peer = Peer::Unix(sys::peer_credentials(socket.as_fd()).ok());
-    Ok(Attempt::Connected(Connected { socket, peer, address: path.to_string_lossy().into_owned() }))
+    let (socket, address) = (Arc::new(socket), path.to_string_lossy().into_owned());
+    Ok(Attempt::Connected(Connected { socket, peer, address }))
 }
 
 /// That nobody is there, at the address that was tried.

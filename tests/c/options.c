@@ -51,6 +51,8 @@ static const char *const defaults[][2] = {
     {"port", ""},
     {"port_range_start", "9000"},
     {"port_range_end", "9100"},
+    {"token", ""},
+    {"token_file", ""},
     {"max_message_size", "16777216"},
     {"max_depth", "128"},
     {"frame_timeout", "30"},

@@ -36,6 +36,8 @@ fn settings(directory: &Path) -> Settings {
         port: None,
         port_range_start: 9000,
         port_range_end: 9100,
+        token: None,
+        token_file: None,
         max_message_size: 1 << 24,
         max_depth: 128,
         frame_timeout: Duration::from_secs(30),
