@@ -1201,8 +1201,9 @@ int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
  * (`default_timeout` where that is unset) for room, and after a lost connection connects again
  * first.
  *
- * DOTSOCK_E_TIMEOUT (also when no server was there in that time), DOTSOCK_E_CANCELLED and
- * DOTSOCK_E_INTERRUPTED mean that nothing of it left. DOTSOCK_E_CLOSED: not connected.
+ * DOTSOCK_E_TIMEOUT (also when no server was there in that time), DOTSOCK_E_NO_MEMORY (the system
+ * had none to send with in that time), DOTSOCK_E_CANCELLED and DOTSOCK_E_INTERRUPTED mean that
+ * nothing of it left. DOTSOCK_E_CLOSED: not connected.
  * DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
  * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
  * DOTSOCK_E_PERMISSION, DOTSOCK_E_IO: as for sock_client_recv().

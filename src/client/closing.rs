@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::outbox::{Outbox, Written};
+use super::sending::STARVED;
 use crate::sys::{self, Monotonic, WaitFor};
 
 /// How often a TCP socket is asked whether its peer has everything, at first and at most: no
@@ -56,6 +57,15 @@ impl Closing<'_> {
                         break;
                     }
                 }
+                // Memory for it may come in time, which the socket would not tell.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) =>
+                {
+                    self.discard();
+                    if !self.pause(false, self.deadline.remaining().min(STARVED)) {
+                        break;
+                    }
+                }
                 Err(_) => break,
             }
         }
@@ -83,7 +93,8 @@ impl Closing<'_> {
         let watched: &[_] = match (for_room, self.has_ended) {
             (true, false) => &[write, read],
             (true, true) => &[write],
-            (false, _) => &[read],
+            (false, false) => &[read],
+            (false, true) => &[],
         };
         // However the wait ends, by a signal too, the next look decides.
         !time.is_zero() && sys::poll(watched, Some(time)).is_ok()

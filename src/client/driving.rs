@@ -135,6 +135,7 @@ impl Client {
             }
         }
         Err(match state.link {
+            Link::Up(_) if state.starved.is_some() => self.no_memory(state.send_timeout()),
             Link::Up(_) => self.no_room(state.send_timeout()),
             _ => self.nobody_answers(),
         })
@@ -145,6 +146,17 @@ impl Client {
         Error::new(
             Status::Timeout,
             format!("No server of event '{name}' was there in time: is it running?"),
+        )
+    }
+
+    fn no_memory(&self, timeout: Duration) -> Error {
+        let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
+        Error::new(
+            Status::NoMemory,
+            format!(
+                "The system had no memory to send to event '{name}' with for {seconds} s: send \
+                 again later, or allow more with send_timeout"
+            ),
         )
     }
 

@@ -286,7 +286,8 @@ impl Client {
     /// connection for a new one. Once a byte of it has left, the message counts as sent.
     ///
     /// Fails with:
-    /// - [`Status::Timeout`], [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
+    /// - [`Status::Timeout`], [`Status::NoMemory`] (the system had none to send with for all that
+    ///   time), [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
     /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come.
     /// - [`Status::SendDenied`]: the server takes no messages from clients.
     /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`]: as for

@@ -13,6 +13,10 @@ use crate::{Error, Result, Status};
 /// After how long without a read a send looks what the server has said of it.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
 
+/// How soon a write is tried again that there was no memory for: the socket, which may have room all
+/// the time, would tell of that at once and for ever.
+pub(super) const STARVED: Duration = Duration::from_millis(10);
+
 /// Calls that wait for room: first come, first served.
 #[derive(Debug, Default)]
 pub(super) struct Line {
@@ -44,7 +48,7 @@ impl Line {
 /// What came of a write.
 enum Outcome {
     Done,
-    /// The socket has no room.
+    /// The socket has no room, or the system no memory to write with.
     Full,
     /// The connection is over.
     Lost,
@@ -138,6 +142,9 @@ impl State {
 
     /// Writes a frame straight from where it is; the outbox is empty.
     fn write_frame(&mut self, frame: &Outgoing) -> Result<Outcome> {
+        if self.is_starved() {
+            return Ok(Outcome::Full);
+        }
         let Link::Up(connection) = &self.link else {
             return Ok(Outcome::Lost);
         };
@@ -164,6 +171,9 @@ impl State {
 
     fn write_outbox(&mut self) -> Result<Outcome> {
         while !self.outbox.is_empty() {
+            if self.is_starved() {
+                return Ok(Outcome::Full);
+            }
             let Link::Up(connection) = &self.link else {
                 return Ok(Outcome::Lost);
             };
@@ -175,11 +185,18 @@ impl State {
         Ok(Outcome::Done)
     }
 
+    /// Whether there was no memory for the last write, and the next one is not due yet.
+    fn is_starved(&mut self) -> bool {
+        self.starved.take_if(|until| *until <= Monotonic::now());
+        self.starved.is_some()
+    }
+
     fn not_written(&mut self, error: io::Error) -> Result<Outcome> {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Ok(Outcome::Full),
             Some(libc::ENOBUFS | libc::ENOMEM) => {
-                Err(Error::os(Status::NoMemory, "The system has no memory to send with", &error))
+                self.starved = Some(Monotonic::now().after(STARVED));
+                Ok(Outcome::Full)
             }
             _ => {
                 self.lose(error.to_string())?;

@@ -58,6 +58,8 @@ pub(super) struct State {
     pub inbox: Inbox,
     pub outbox: Outbox,
     pub corked: bool,
+    /// There was no memory for a write: when the next one is due.
+    pub starved: Option<Monotonic>,
     pub line: Line,
     /// What a call says that finds no connection and none to come.
     pub closed: Error,
@@ -96,6 +98,7 @@ impl State {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             corked: false,
+            starved: None,
             line: Line::default(),
             closed: Error::new(
                 Status::Closed,
@@ -136,7 +139,10 @@ impl State {
     /// When something has to be done although no socket is ready.
     pub fn due(&self) -> Option<Monotonic> {
         match &self.link {
-            Link::Up(connection) => connection.frame_due(&self.settings),
+            Link::Up(connection) => {
+                let write = self.starved.filter(|_| !self.outbox.is_empty());
+                connection.frame_due(&self.settings).into_iter().chain(write).min()
+            }
             Link::Connecting(attempt) => Some(attempt.due()),
             Link::Down if self.told && self.settings.auto_reconnect => self.backoff.due(),
             Link::Down => None,
@@ -301,7 +307,7 @@ impl State {
         let (due, ready) = (self.due(), self.has_arrived());
         let socket = match &self.link {
             Link::Up(connection) => {
-                let write = self.has_to_write();
+                let write = self.has_to_write() && self.starved.is_none();
                 Some((connection.socket.as_fd(), Interest { read: true, write }))
             }
             Link::Connecting(attempt) => attempt.socket().map(|fd| (fd, attempt.interest())),

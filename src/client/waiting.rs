@@ -121,17 +121,20 @@ impl State {
             Link::Up(connection) => {
                 let socket = Some(Socket::Connected(connection.socket.clone()));
                 match purpose {
-                    Purpose::Room(turn) => Plan {
-                        socket,
-                        read: self.has_room_to_read(),
-                        write: self.line.is_turn_of(Some(turn)),
-                        // Whether a message comes in time is for a receiver to judge.
-                        until: None,
-                    },
+                    Purpose::Room(turn) => {
+                        let is_next = self.line.is_turn_of(Some(turn));
+                        Plan {
+                            socket,
+                            read: self.has_room_to_read(),
+                            write: is_next && self.starved.is_none(),
+                            // Whether a message comes in time is for a receiver to judge.
+                            until: self.starved.filter(|_| is_next),
+                        }
+                    }
                     _ => Plan {
                         socket,
                         read: true,
-                        write: !self.outbox.is_empty(),
+                        write: !self.outbox.is_empty() && self.starved.is_none(),
                         until: self.due(),
                     },
                 }
