@@ -7,12 +7,13 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::backlog::{Backlog, Entry};
+use super::burst::TAIL;
 use super::io::{Command, Io};
 use super::outbox::Sent;
 use super::segment::{Batch, Segment};
 use crate::notes::Notes;
 use crate::settings::Settings;
-use crate::sys::WallClock;
+use crate::sys::{Monotonic, WallClock};
 use crate::timestamp::Stamper;
 use crate::wire::envelope::Template;
 use crate::{Message, MessageType, Result};
@@ -45,8 +46,8 @@ pub(crate) struct Common {
     pub live: usize,
     /// Clients for whom something waits.
     pub behind: usize,
-    /// For some client there was no memory to write with.
-    pub(super) starving: bool,
+    /// For some client there was no memory to write with: when that is tried again.
+    pub(super) starving: Option<Monotonic>,
     pub(super) templates: [Template; 3],
     pub(super) stamper: Stamper,
     /// The newest broadcast `data` message, with `retain_last`.
@@ -68,11 +69,20 @@ pub(super) struct Heir {
 pub(crate) const STARVED: Duration = Duration::from_millis(10);
 
 impl Common {
+    /// The server starts: these are the descriptors of its engine, with a timer that is not set.
+    pub fn begin(&mut self, io: Arc<Io>) {
+        self.io = Some(io);
+        self.starving = None;
+    }
+
     /// Has the engine look after a client that there was no memory to write to.
     pub fn try_again_soon(&mut self) {
-        self.starving = true;
-        if let Some(io) = &self.io {
-            io.tail.arm(STARVED);
+        if self.starving.is_none() {
+            self.starving = Some(Monotonic::now().after(STARVED));
+            if let Some(io) = &self.io {
+                // The timer may be set for a tail, which must not wait for so long.
+                io.tail.arm(TAIL);
+            }
         }
     }
 

@@ -17,7 +17,7 @@ use super::segment::{Batch, Segment};
 use super::waiting::{Pace, Unfinished, Wait};
 use crate::notes::Notes;
 use crate::settings::{Settings, SlowClient};
-use crate::sys::WallClock;
+use crate::sys::{Monotonic, WallClock};
 use crate::timestamp::Stamper;
 use crate::transport::Peer;
 use crate::wire::envelope::Template;
@@ -65,7 +65,7 @@ impl Delivery {
                 dropped: 0,
                 live: 0,
                 behind: 0,
-                starving: false,
+                starving: None,
                 templates: [MessageType::Data, MessageType::Error, MessageType::Control]
                     .map(template),
                 retained: None,
@@ -338,7 +338,8 @@ impl Delivery {
     /// The timer of a burst went off: writes a tail that its sender has left behind, and what there
     /// was no memory for.
     pub fn look_after_tail(&mut self) {
-        if std::mem::take(&mut self.common.starving) {
+        let is_due = |due: &mut Monotonic| *due <= Monotonic::now();
+        if self.common.starving.take_if(is_due).is_some() {
             for (id, client) in &mut self.clients {
                 if client.is_starved() && client.waiting.is_empty() {
                     client.write(*id, &mut self.common);
@@ -350,10 +351,11 @@ impl Delivery {
             self.distribute(Write::Now);
             self.burst.wrote(now, WallClock::now(), self.common.live);
         }
-        if self.burst.goes_on(self.collected.is_empty(), now)
-            && let Some(io) = &self.common.io
-        {
+        let Some(io) = &self.common.io else { return };
+        if self.burst.goes_on(self.collected.is_empty(), now) {
             io.tail.arm(TAIL);
+        } else if let Some(due) = self.common.starving {
+            io.tail.arm(due.remaining());
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) struct Farewell {
     pub look_at: Option<Monotonic>,
     /// Everything is written and the stream ended.
     written: bool,
+    /// Its socket is watched no more, so that only the clock tells when to write.
+    by_clock: bool,
 }
 
 /// What a closing connection waits for.
@@ -42,7 +44,7 @@ pub(crate) enum Next {
 
 impl Farewell {
     pub fn new(recipient: Recipient, reported: bool, due: Monotonic) -> Farewell {
-        Farewell { recipient, reported, due, look_at: None, written: false }
+        Farewell { recipient, reported, due, look_at: None, written: false, by_clock: false }
     }
 
     /// Does what can be done now.
@@ -54,9 +56,16 @@ impl Farewell {
             // What cannot be written any more is behind no longer: it was dropped.
             self.recipient.write(id, common);
             if self.recipient.is_behind() {
-                // No longer for input, once that has ended: it would be reported for ever.
-                self.recipient.watch(id, common);
-                return match self.recipient.is_starved() {
+                let starved = self.recipient.is_starved();
+                self.by_clock |= starved && !self.recipient.reading;
+                if self.by_clock {
+                    // Were the peer gone altogether, that would be reported for ever.
+                    self.recipient.unwatch(common);
+                } else {
+                    // No longer for input, once that has ended: it would be reported for ever.
+                    self.recipient.watch(id, common);
+                }
+                return match starved || self.by_clock {
                     true => self.wait_until(self.due.min(Monotonic::now().after(STARVED))),
                     false => self.wait_until(self.due),
                 };

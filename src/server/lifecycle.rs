@@ -122,7 +122,7 @@ impl Shared {
             Error::os(Status::Io, "Cannot make the descriptors of a server", &error)
         };
         let io = self.io.get_or_try_init(|| Io::new().map(Arc::new)).map_err(failed)?;
-        self.lock().delivery.common.io = Some(io.clone());
+        self.lock().delivery.common.begin(io.clone());
         if mode == Mode::Open {
             self.outer(io).map_err(failed)?;
         }

@@ -57,7 +57,8 @@ impl Pace {
             let same = |client: &&mut Recipient| Arc::ptr_eq(&client.socket, socket);
             let Some(client) = clients.get_mut(id).filter(same) else { return false };
             let in_reach = client.write(*id, common);
-            let goes_on = in_reach && client.is_behind() && !over;
+            // What there was no memory for, the engine tries again by the clock.
+            let goes_on = in_reach && client.is_behind() && !client.is_starved() && !over;
             if !goes_on {
                 client.set_paced(false);
                 client.write(*id, common);

@@ -77,7 +77,7 @@ static const struct variant {
                 {DOTSOCK_UNIX, 0, "unix, open and next"},
                 {DOTSOCK_TCP, 1, "tcp, own thread"}};
 
-enum { VARIANTS = 4, MOST_JOBS = 16, LARGE = 150000, LASTING_MS = 250 };
+enum { VARIANTS = 4, MOST_JOBS = 16, LARGE = 150000, LASTING_MS = 250, MOST_REPEATS = 3 };
 
 /* ---- runs ---- */
 
@@ -89,6 +89,7 @@ struct run {
     char directory[64];
     struct outcome *outcome;
     int *misses; /* of its series: runs in which nothing failed any more */
+    int repeats; /* since it cost more CPU time than it should */
 };
 
 static struct run runs[MOST_JOBS];
@@ -120,17 +121,58 @@ static void describe(const struct run *run, const char *what)
     failed++;
 }
 
+static void begin(struct run *run)
+{
+    const struct variant *variant = run->variant;
+    memset(run->outcome, 0, sizeof *run->outcome);
+    strcpy(run->directory, "/tmp/dotsock-XXXXXX");
+    if (!mkdtemp(run->directory)) {
+        perror(run->directory);
+        exit(1);
+    }
+    fflush(NULL);
+    run->pid = fork();
+    if (run->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        char config[100];
+        snprintf(config, sizeof config, "%s/config", run->directory);
+        mkdir(config, 0700);
+        setenv("XDG_CONFIG_HOME", config, 1);
+        strcat(config, "/dotsock");
+        mkdir(config, 0700);
+        strcat(config, "/settings.toml");
+        FILE *file = fopen(config, "w");
+        fputs("linger = 1\nmax_connections = 100\n", file);
+        fclose(file);
+        struct scenario scenario = {variant->transport, variant->threaded, run->large,
+                                    run->plan.call < CALLS ? &run->plan : NULL, run->directory};
+        scenario_run(&scenario, run->outcome);
+    }
+}
+
+/* A busy loop costs what it costs every time, a busy machine does not. */
+static int costs_too_much(const struct run *run)
+{
+    return run->plan.for_ms >= 0 && run->outcome->cpu_ms > usual_cpu + 120;
+}
+
 static void judge(struct run *run, int status)
 {
     struct outcome *outcome = run->outcome;
     char text[500];
+    if (WIFEXITED(status) && outcome->done && costs_too_much(run) && run->repeats < MOST_REPEATS) {
+        nftw(run->directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        run->repeats++;
+        begin(run);
+        return;
+    }
     if (WIFSIGNALED(status)) {
         snprintf(text, sizeof text, "killed by signal %d (%s)", WTERMSIG(status),
                  WTERMSIG(status) == SIGALRM ? "it hung" : strsignal(WTERMSIG(status)));
         describe(run, text);
     } else if (!outcome->done) {
         describe(run, outcome->why[0] ? outcome->why : "ended early");
-    } else if (run->plan.for_ms >= 0 && outcome->cpu_ms > usual_cpu + 120) {
+    } else if (costs_too_much(run)) {
         snprintf(text, sizeof text, "%lld ms of CPU time, usually it is %lld", (long long)outcome->cpu_ms,
                  (long long)usual_cpu);
         describe(run, text);
@@ -188,33 +230,9 @@ static void wait_for_all(void)
 static void launch(const struct fault_plan *plan, const struct variant *variant, size_t large, int *misses)
 {
     struct run *run = free_run();
-    struct outcome *outcome = run->outcome;
-    *run =
-        (struct run){.plan = *plan, .variant = variant, .large = large, .outcome = outcome, .misses = misses};
-    memset(outcome, 0, sizeof *outcome);
-    strcpy(run->directory, "/tmp/dotsock-XXXXXX");
-    if (!mkdtemp(run->directory)) {
-        perror(run->directory);
-        exit(1);
-    }
-    fflush(NULL);
-    run->pid = fork();
-    if (run->pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        char config[100];
-        snprintf(config, sizeof config, "%s/config", run->directory);
-        mkdir(config, 0700);
-        setenv("XDG_CONFIG_HOME", config, 1);
-        strcat(config, "/dotsock");
-        mkdir(config, 0700);
-        strcat(config, "/settings.toml");
-        FILE *file = fopen(config, "w");
-        fputs("linger = 1\nmax_connections = 100\n", file);
-        fclose(file);
-        struct scenario scenario = {variant->transport, variant->threaded, large,
-                                    plan->call < CALLS ? plan : NULL, run->directory};
-        scenario_run(&scenario, outcome);
-    }
+    *run = (struct run){
+        .plan = *plan, .variant = variant, .large = large, .outcome = run->outcome, .misses = misses};
+    begin(run);
 }
 
 /* ---- series ---- */

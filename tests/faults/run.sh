@@ -68,6 +68,12 @@ test_imports() {
     [ -z "$unknown" ] || { echo "inject.c does not know:" $unknown; return 1; }
 }
 
+# While there is no memory for any write, nothing spins.
+test_starved() {
+    compile starved inject.c starved.c
+    "$build/starved"
+}
+
 # The same again and again: nothing grows.
 test_endurance() {
     compile endurance inject.c endurance.c
