@@ -931,7 +931,7 @@ int sock_server_port(const sock_server *server);
  * The clients that are connected now, none when the server is not running: a snapshot, to be
  * freed with sock_client_list_free().
  *
- * NULL on failure.
+ * NULL on failure; DOTSOCK_E_NO_MEMORY: there is none for so many.
  */
 sock_client_list *sock_server_clients(sock_server *server);
 

@@ -131,8 +131,10 @@ impl Outbox {
 
     fn clear(&mut self) {
         self.bytes.clear();
-        // What one large message needed is not kept for ever.
-        self.bytes.shrink_to(CORK_SIZE);
+        // What one large message needed is not kept for ever. Shrinking could lack memory.
+        if self.bytes.capacity() > CORK_SIZE {
+            self.bytes = Vec::new();
+        }
         self.sent = 0;
         self.unbegun = 0;
         self.stuck = false;

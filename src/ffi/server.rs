@@ -362,12 +362,12 @@ pub unsafe extern "C" fn sock_server_port(server: *const sock_server) -> c_int {
 /// The clients that are connected now, none when the server is not running: a snapshot, to be
 /// freed with sock_client_list_free().
 ///
-/// NULL on failure.
+/// NULL on failure; DOTSOCK_E_NO_MEMORY: there is none for so many.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_clients(server: *mut sock_server) -> *mut sock_client_list {
     guard::pointer(|| {
         // SAFETY: the header asks for a live server.
-        let clients = unsafe { usable(server) }?.server.clients();
+        let clients = unsafe { usable(server) }?.server.list_clients()?;
         Ok(Box::into_raw(Box::new(sock_client_list::new(clients)?)))
     })
 }

@@ -160,7 +160,7 @@ impl Delivery {
             let frame = Arc::new(Segment::of_parts(&[head, data])?);
             self.retain(out, &frame);
         }
-        self.spread(Load::Parts(head, data), self.by_sender())?;
+        self.spread(Load::Parts(head, data, false), self.by_sender())?;
         Ok(self.pace.take().map(Unfinished::Pace))
     }
 
@@ -232,6 +232,9 @@ impl Delivery {
                 match load.seal().map(|segment| client.offer(*id, &segment, &mut self.common)) {
                     Ok(Offer::Gone) => lost += frames as u64,
                     Ok(Offer::Taken | Offer::Refused) => reached = true,
+                    Ok(Offer::NoMemory) => {
+                        (reached, result) = (true, Err(Error::no_memory(load.bytes())))
+                    }
                     Err(error) => {
                         client.miss(*id, frames as u64, &mut self.common);
                         (reached, result) = (true, Err(error));
@@ -285,7 +288,7 @@ impl Delivery {
                 Load::Batch(&mut self.scratch)
             } else {
                 let (head, data) = common.parts(out, &mut head);
-                Load::Parts(head, data)
+                Load::Parts(head, data, false)
             };
             return match give(client, id, &mut load, write, &mut self.pace, common)? {
                 true => Ok(self.pace.take().map(Unfinished::Pace)),
@@ -307,6 +310,7 @@ impl Delivery {
         match client.offer(id, &frame, common) {
             Offer::Gone => Err(no_client(id)),
             Offer::Refused => Err(full(id, common.settings.client_queue_size)),
+            Offer::NoMemory => Err(Error::no_memory(length)),
             Offer::Taken => Ok(None),
         }
     }
@@ -454,7 +458,7 @@ fn give(
     }
     let queued = match load.rest(written) {
         Some(rest) => rest.map(|rest| client.keep_rest(id, rest, written, common)),
-        None => load.seal().map(|segment| client.queue_rest(id, &segment, written, common)),
+        None => load.seal().and_then(|segment| client.queue_rest(id, &segment, written, common)),
     };
     if let Err(error) = queued {
         client.lose(id, written, frames as u64, common);

@@ -397,7 +397,10 @@ impl Engine {
         self.obey(shared);
         while let Some(id) = self.current.filter(|_| keep_messages) {
             match self.next_message(id, shared) {
-                Some(message) => self.events.push_back(Happened::Message(id, message)),
+                Some(message) if self.events.try_reserve(1).is_ok() => {
+                    self.events.push_back(Happened::Message(id, message));
+                }
+                Some(_) => self.forget_rest(id),
                 None => self.current = None,
             }
         }
@@ -411,6 +414,16 @@ impl Engine {
         for id in ids {
             self.leave(id, false, shared);
         }
+    }
+
+    /// What is left of a client's messages has no room among the events.
+    fn forget_rest(&mut self, id: u64) {
+        self.current = None;
+        let Some(connection) = self.connections.get(&id) else { return };
+        let (peer, bytes) = (connection.peer, connection.buffer.len());
+        self.notes.add(Level::Error, "dotsock::server", || {
+            format!("Out of memory: the last messages of {peer}, {bytes} bytes and one, are lost")
+        });
     }
 
     /// Goes on with a shutdown; `true` when every connection is closed.

@@ -6,7 +6,6 @@
 //! | `run` | the thread that calls it | in poll: a signal handler ends it, a stop and continue does not |
 //! | `open` | whoever calls `next` | likewise |
 
-use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -544,23 +543,23 @@ impl Shared {
             state.port = 0;
         }
         self.shut_engine_down(mode);
-        let events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
-        let hooks = self.hooks.lock().clone();
-        let mut leftover = VecDeque::new();
-        for event in events {
-            match (mode, &event) {
-                (Mode::Open, _) => leftover.push_back(event),
-                (_, Happened::Message(..)) => {}
-                _ => self.dispatch(&event, &hooks, mode),
+        let mut events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
+        if mode != Mode::Open {
+            let hooks = self.hooks.lock().clone();
+            for event in events.drain(..).filter(|event| !matches!(event, Happened::Message(..))) {
+                self.dispatch(&event, &hooks, mode);
             }
         }
-        drop(hooks);
         if let Some(listener) = listener {
             listener.release();
         }
         let mut state = self.lock();
         if mode == Mode::Open {
-            state.leftover.extend(leftover);
+            if state.leftover.is_empty() {
+                state.leftover = events;
+            } else {
+                state.leftover.extend(events);
+            }
             state.end_untold = true;
         }
         if mode == Mode::Thread {

@@ -469,6 +469,19 @@ impl Server {
         self.shared.lock().delivery.clients.iter().map(describe).collect()
     }
 
+    /// The same, where a list that is too long for what memory there is must be an error.
+    pub(crate) fn list_clients(&self) -> Result<Vec<ClientInfo>> {
+        let mut list = Vec::new();
+        if !self.is_forked() {
+            let state = self.shared.lock();
+            let clients = &state.delivery.clients;
+            list.try_reserve_exact(clients.len())
+                .map_err(|_| Error::no_memory(clients.len() * size_of::<ClientInfo>()))?;
+            list.extend(clients.iter().map(describe));
+        }
+        Ok(list)
+    }
+
     /// One connected client. Errors: [`Status::NoClient`].
     pub fn client(&self, client_id: &str) -> Result<ClientInfo> {
         self.shared.check_process()?;

@@ -81,6 +81,12 @@ impl Outbox {
         self.bytes == 0 || self.bytes + frame <= limit
     }
 
+    /// Makes sure that frames can be pushed and a gap noted behind them; `false` without memory.
+    pub fn reserve(&mut self) -> bool {
+        self.queue.try_reserve(2).is_ok()
+    }
+
+    /// Queues frames; there is room for them.
     pub fn push(&mut self, span: Span) {
         if span.frames() > 0 {
             self.bytes += span.bytes().len();

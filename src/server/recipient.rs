@@ -15,6 +15,7 @@ use super::waiting::Waiter;
 use crate::settings::SlowClient;
 use crate::sys::{self, Interest};
 use crate::transport::Peer;
+use crate::{Error, Result};
 
 pub(crate) struct Recipient {
     pub socket: Arc<OwnedFd>,
@@ -46,6 +47,8 @@ pub(crate) enum Offer {
     Taken,
     /// Dropped for want of room, and counted.
     Refused,
+    /// Dropped for want of memory to queue it in, and counted.
+    NoMemory,
     /// The client is out of reach.
     Gone,
 }
@@ -111,7 +114,7 @@ impl Recipient {
         parts: &[IoSlice],
         frames: usize,
         common: &mut Common,
-    ) -> Result<Option<usize>, ()> {
+    ) -> std::result::Result<Option<usize>, ()> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         match sys::send(self.fd(), parts) {
             Ok(written) if written == length => {
@@ -143,9 +146,13 @@ impl Recipient {
         segment: &Arc<Segment>,
         written: usize,
         common: &mut Common,
-    ) {
+    ) -> Result<()> {
+        if !self.outbox.reserve() {
+            return Err(Error::no_memory(segment.bytes().len()));
+        }
         common.count(self.outbox.push_rest(segment, written));
         self.settle(id, true, common);
+        Ok(())
     }
 
     /// There is no memory to queue what the kernel did not take: the frames are dropped, and where
@@ -160,8 +167,16 @@ impl Recipient {
         common.expel(id);
     }
 
+    /// Whether one more segment can be queued, as far as memory goes.
+    pub fn reserve(&mut self) -> bool {
+        self.outbox.reserve()
+    }
+
     /// Queues frames ahead of what comes later, whatever the bound says.
     pub fn queue(&mut self, id: u64, segment: &Arc<Segment>, common: &mut Common) {
+        if !self.outbox.reserve() {
+            return self.miss(id, segment.frames() as u64, common);
+        }
         self.outbox.push(Span::whole(segment));
         self.settle(id, false, common);
     }
@@ -171,6 +186,10 @@ impl Recipient {
         let (length, limit) = (segment.bytes().len(), common.settings.client_queue_size);
         if !self.has_room(length, common) && !self.write(id, common) {
             return Offer::Gone;
+        }
+        if !self.outbox.reserve() {
+            self.miss(id, segment.frames() as u64, common);
+            return Offer::NoMemory;
         }
         let mut span = Span::whole(segment);
         let mut offer = Offer::Taken;

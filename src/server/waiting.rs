@@ -81,7 +81,8 @@ pub(crate) struct Wait {
     lacking: Vec<u64>,
     /// Clients that went away meanwhile.
     gone: u64,
-    /// For one of the clients that it is first in line for, there was no memory to write with.
+    /// For one of the clients that it is first in line for, there was no memory to write or to
+    /// queue with.
     starved: bool,
 }
 
@@ -127,6 +128,10 @@ impl Wait {
             }
             if !client.has_room(frame.bytes().len(), common) {
                 *starved |= client.is_starved();
+                return true;
+            }
+            if !client.reserve() {
+                *starved = true;
                 return true;
             }
             client.waiting.pop_front();

@@ -74,6 +74,12 @@ test_starved() {
     "$build/starved"
 }
 
+# What a peer or an argument sizes finds no memory.
+test_memory() {
+    compile memory inject.c memory.c
+    "$build/memory"
+}
+
 # The same again and again: nothing grows.
 test_endurance() {
     compile endurance inject.c endurance.c
