@@ -34,6 +34,7 @@ help:
 	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
 	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
+	@echo 'make bench-micro its pieces alone: envelopes, a send beside the bare system call, JSON'
 	@echo 'make test-go     those of the Go module'
 	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
 	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
@@ -83,6 +84,10 @@ budgets budgets-write: stage
 .PHONY: bench
 bench: stage
 	@$(MAKE) --no-print-directory -C benches bench QUICK='$(QUICK)' SECTIONS='$(SECTIONS)'
+
+.PHONY: bench-micro
+bench-micro:
+	$(CARGO) bench --locked --features micro --bench micro
 
 .PHONY: test-go
 test-go: stage
@@ -186,10 +191,10 @@ format:
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 lint:
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --all-targets --features micro -- -D warnings
 
 type-check:
-	$(CARGO) check --locked --all-targets
+	$(CARGO) check --locked --all-targets --features micro
 
 all-checks: lint type-check
 	$(CARGO) fmt --check

@@ -118,6 +118,9 @@ pub mod ffi;
 #[doc(hidden)]
 pub mod fuzzing;
 mod message;
+#[cfg(feature = "micro")]
+#[doc(hidden)]
+pub mod micro;
 mod notes;
 mod payload;
 mod pointer;
