@@ -78,7 +78,8 @@ test: tools all-checks
 .PHONY: budgets budgets-write
 budgets budgets-write: stage
 	@tests/tools.sh $(BUDGET_TOOLS)
-	$(PYTHON) -m unittest discover -s tests/budgets
+	$(PYTHON) -m unittest discover -q -b -s tests/budgets
+	$(PYTHON) -m unittest discover -q -b -s benches
 	tests/budgets/check.py $(STAGE) $(if $(filter budgets-write,$@),--write)
 
 .PHONY: bench

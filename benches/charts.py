@@ -1,4 +1,4 @@
-"""Line charts as SVG, without a library: light, and legible on a dark page too."""
+"""Line charts as SVG, without a library: light, or dark where the reader's system is."""
 
 import math
 from collections import namedtuple
@@ -6,20 +6,32 @@ from html import escape
 
 import plan
 
-Series = namedtuple("Series", "name color wide points")
+Series = namedtuple("Series", "name entry wide points")
 
 WIDTH, HEIGHT = 760, 420
 LEFT, RIGHT, TOP, BOTTOM = 76, 210, 54, 56
 
+# Colours on a light and on a dark page.
 COLORS = {
-    "dotsock": "#d1242f",
-    "dotsock_rust": "#8250df",
-    "raw_block": "#57606a",
-    "raw_cork_env": "#1f2328",
-    "zmq_ipc": "#0969da",
-    "nng_ipc": "#1a7f37",
-    "nanomsg_ipc": "#bf8700",
+    "dotsock": ("#cf222e", "#ff7b72"),
+    "dotsock_rust": ("#8250df", "#d2a8ff"),
+    "raw_block": ("#57606a", "#8b949e"),
+    "raw_cork_env": ("#1f2328", "#e6edf3"),
+    "zmq_ipc": ("#0969da", "#58a6ff"),
+    "nng_ipc": ("#1a7f37", "#3fb950"),
+    "nanomsg_ipc": ("#9a6700", "#d29922"),
 }
+PAGE = {"page": ("#ffffff", "#0d1117"), "text": ("#1f2328", "#e6edf3"),
+        "quiet": ("#57606a", "#8b949e"), "grid": ("#d8dee4", "#30363d")}
+
+
+def style():
+    """A class for each colour: `fill` and `stroke` follow the class."""
+    def rules(shade):
+        return "".join(f".{name}{{color:{shades[shade]}}}" for name, shades in (PAGE | COLORS).items())
+    return ("<style>" + rules(0) + "text,circle,.page{fill:currentColor}"
+            "line,polyline{stroke:currentColor}polyline{fill:none;stroke-linejoin:round}"
+            "@media(prefers-color-scheme:dark){" + rules(1) + "}</style>")
 
 
 def draw(results, folder):
@@ -40,7 +52,7 @@ def series_of(entries, value_at, xs):
         points = [(x, y) for x, y in points if y]
         if points:
             wide = entry.startswith("dotsock")
-            found.append(Series(plan.name_of(entry), COLORS[entry], wide, points))
+            found.append(Series(plan.name_of(entry), entry, wide, points))
     return found
 
 
@@ -95,7 +107,8 @@ def svg(title, series, x_text, x_ticks):
     out = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}" font-family="system-ui, sans-serif" font-size="13">',
-        f'<rect width="{WIDTH}" height="{HEIGHT}" rx="8" fill="#ffffff"/>',
+        style(),
+        f'<rect class="page" width="{WIDTH}" height="{HEIGHT}" rx="8"/>',
         label(LEFT, 30, title, size=16, weight=600),
     ]
     for tick in y_ticks:
@@ -106,19 +119,18 @@ def svg(title, series, x_text, x_ticks):
         out.append(rule(at_x(x), HEIGHT - BOTTOM, at_x(x), HEIGHT - BOTTOM + 5))
         out.append(label(at_x(x), HEIGHT - BOTTOM + 20, text, anchor="middle"))
     middle = (LEFT + WIDTH - RIGHT) / 2
-    out.append(label(middle, HEIGHT - 14, x_text, anchor="middle", color="#57606a"))
+    out.append(label(middle, HEIGHT - 14, x_text, anchor="middle", kind="quiet"))
     for line in series:
         path = " ".join(f"{at_x(x):.1f},{at_y(y):.1f}" for x, y in line.points)
         width = 3 if line.wide else 1.6
-        out.append(f'<polyline points="{path}" fill="none" stroke="{line.color}" '
-                   f'stroke-width="{width}" stroke-linejoin="round"/>')
-        out += [f'<circle cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" r="{width + 0.8}" '
-                f'fill="{line.color}"/>' for x, y in line.points]
+        out.append(f'<polyline class="{line.entry}" points="{path}" stroke-width="{width}"/>')
+        out += [f'<circle class="{line.entry}" cx="{at_x(x):.1f}" cy="{at_y(y):.1f}" '
+                f'r="{width + 0.8}"/>' for x, y in line.points]
     names = [(line, at_y(line.points[-1][1])) for line in series]
     for line, y in spread(names):
         x = at_x(line.points[-1][0])
         weight = 600 if line.wide else 400
-        out.append(label(max(x, WIDTH - RIGHT) + 10, y + 4, line.name, color=line.color,
+        out.append(label(max(x, WIDTH - RIGHT) + 10, y + 4, line.name, kind=line.entry,
                          weight=weight))
     return "\n".join([*out, "</svg>", ""])
 
@@ -144,13 +156,13 @@ def spread(names, gap=17):
     return [(line, y - max(below, 0)) for line, y in placed]
 
 
-def label(x, y, text, anchor="start", color="#1f2328", size=13, weight=400):
-    return (f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{color}" '
+def label(x, y, text, anchor="start", kind="text", size=13, weight=400):
+    return (f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" '
             f'font-size="{size}" font-weight="{weight}">{escape(text)}</text>')
 
 
 def rule(x1, y1, x2, y2):
-    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#d8dee4"/>'
+    return f'<line class="grid" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
 
 
 def short(value):

@@ -8,7 +8,8 @@ Section = namedtuple("Section", "name title mode args metric low peers counts ro
 
 # The value of each of `peers` in `section` against that of `reference` in the same round (in section
 # `versus`, where that is another one); without a reference the value itself is what is limited.
-Mark = namedtuple("Mark", "text section peers metric limit low reference versus")
+# `minus`: what is limited is the difference, not the ratio.
+Mark = namedtuple("Mark", "text section peers metric limit low reference versus minus")
 
 NAMES = {
     "dotsock": "dotsock (C, start)",
@@ -16,6 +17,10 @@ NAMES = {
     "dotsock_run": "dotsock (C, run)",
     "dotsock_tcp": "dotsock (C, start, TCP)",
     "dotsock_rust": "dotsock (Rust, start)",
+    "dotsock_rust_tcp": "dotsock (Rust, start, TCP)",
+    "receive_c": "dotsock (C)",
+    "receive_lua": "dotsock (LuaJIT)",
+    "receive_go": "dotsock (Go)",
     "raw_block": "raw socket",
     "raw_epoll": "raw, epoll before each read",
     "raw_batch": "raw, 64 KiB batches",
@@ -25,7 +30,6 @@ NAMES = {
     "raw_cork_env": "raw, adaptive, with envelope",
     "raw_tcp": "raw TCP",
     "raw_tcp_epoll": "raw TCP, epoll before each read",
-    "raw_tcp_cork_env": "raw TCP, adaptive, with envelope",
     "zmq_ipc": "ZeroMQ ipc",
     "zmq_tcp": "ZeroMQ tcp",
     "nng_ipc": "nng ipc",
@@ -33,9 +37,17 @@ NAMES = {
 }
 
 
+ARGUMENTS = {
+    "": "",
+    "--cork": ", corked",
+    "look": ", one value looked up",
+    "--sndbuf 212992": ", send buffer 416 KiB",
+}
+
+
 def name_of(entry):
-    peer, *arguments = entry.split()
-    return NAMES[peer] + (", corked" if "--cork" in arguments else "")
+    peer, _, arguments = entry.partition(" ")
+    return NAMES[peer] + ARGUMENTS[arguments]
 
 
 SIZES = (64, 256, 1024, 65536)
@@ -57,6 +69,8 @@ def sections():
     yield from rates()
     yield from idle()
     yield from active()
+    yield from calls()
+    yield from languages()
 
 
 def round_trips():
@@ -70,7 +84,16 @@ def round_trips():
         yield Section(
             f"rtt tcp {pin}", f"Round trip, 64 bytes, TCP, {place}", "rtt",
             f"--size 64 --pin {pin}", "p50_us", True,
-            ["raw_tcp", "raw_tcp_epoll", "dotsock_tcp", "zmq_tcp"], counts, None)
+            ["raw_tcp", "raw_tcp_epoll", "dotsock_tcp", "dotsock_rust_tcp", "zmq_tcp"], counts, None)
+
+
+# A raw socket whose send buffer is that of the library's sockets, which it leaves as the system has
+# them (208 KiB as a rule); and one with twice as much.
+SAME_BUFFER = "raw_block"
+
+
+def larger_buffer(size):
+    return ["raw_block --sndbuf 212992"] if size == 65536 else []
 
 
 def throughput():
@@ -86,14 +109,15 @@ def throughput():
         text, args = size_text(size), f"--size {size}"
         yield Section(
             f"tput {size}", f"Server to one client, {text}", "tput", args, "msgs_per_s", False,
-            ["raw_block", "raw_cork_env", "raw_batch_env", "dotsock", "dotsock_rust",
-             "dotsock_open --cork", "dotsock_run --cork", "zmq_tcp", *LIBRARIES], counts, None)
+            ["raw_block", *larger_buffer(size), "raw_cork_env", "raw_batch_env", "dotsock",
+             "dotsock_rust", "dotsock_open --cork", "dotsock_run --cork", "zmq_tcp", *LIBRARIES],
+            counts, None)
         counts = {**counts, "dotsock": single[size], "dotsock_rust": single[size],
                   "dotsock --cork": batched[size], "dotsock_rust --cork": batched[size]}
         yield Section(
             f"up {size}", f"Client to server, {text}", "tput", args + " --up", "msgs_per_s", False,
-            ["raw_block", "raw_cork_env", "raw_batch_env", "dotsock", "dotsock_rust",
-             "dotsock --cork", "dotsock_rust --cork", *LIBRARIES], counts, None)
+            ["raw_block", *larger_buffer(size), "raw_cork_env", "raw_batch_env", "dotsock",
+             "dotsock_rust", "dotsock --cork", "dotsock_rust --cork", *LIBRARIES], counts, None)
 
 
 def broadcasts():
@@ -132,7 +156,8 @@ def idle():
         yield Section(
             f"idle {clients}", f"{clients:,} idle connections, the server's resident memory",
             "idle", f"--clients {clients}", "rss_kb", True,
-            ["raw_block", "dotsock", "dotsock_open", "dotsock_rust", *libraries], {"": 0}, 2)
+            ["raw_block", "dotsock", "dotsock_open", "dotsock_run", "dotsock_rust", *libraries],
+            {"": 0}, 2)
 
 
 def active():
@@ -144,7 +169,32 @@ def active():
             {"": 15000, "zmq_ipc": 5000}, None)
 
 
+def calls():
+    peers = ["raw_block", "raw_epoll", "dotsock", "dotsock_open", "dotsock_rust", *LIBRARIES]
+    yield Section("calls rtt", "System calls of a round trip, both sides", "calls-rtt", "--size 64",
+                  "calls", True, peers, {"": 2000}, 2)
+    peers = ["raw_block", "raw_batch_env", "dotsock", "dotsock_open --cork", "dotsock_rust", *LIBRARIES]
+    yield Section("calls tput", "System calls of a message in a burst, both sides, 64 bytes, without those for locks",
+                  "calls-tput", "--size 64", "calls", True, peers,
+                  {"": 40000, "raw_block": 8000, "nng_ipc": 4000, "nanomsg_ipc": 4000}, 2)
+
+
+def languages():
+    peers = ["receive_c", "receive_lua", "receive_go"]
+    peers += [peer + " look" for peer in peers]
+    yield Section("receive", "Receiving a payload of 64 bytes in other languages, CPU of the receiver",
+                  "receive", "", "cpu_us_per_msg", True, peers, {"": 300_000}, None)
+    yield Section("wait", "1,000 Go clients that wait in one process, its threads", "wait", "",
+                  "threads", True, ["receive_go"], {"": 1000}, 2)
+
+
 C_AND_RUST = ("dotsock", "dotsock_rust")
+ALL_WAYS = (*C_AND_RUST, "dotsock_open", "dotsock_run")
+TCP = ("dotsock_tcp", "dotsock_rust_tcp")
+# Bytes of a frame with 64 bytes of payload, as the benchmarks send it: of these, 16 KiB on each side
+# are worth a system call.
+FRAME = 199
+CALLS_IN_BURST = round(2 * FRAME / 16384, 3)
 ITSELF = "itself"
 
 # Sections that a quick run is content with.
@@ -153,21 +203,23 @@ QUICK = ("rtt same", "rtt split", "tput 64", "tput 1024", "up 64", "fanout 100",
 
 
 def marks():
-    def mark(text, section, peers, limit, reference=None, low=True, metric=None, versus=None):
-        return Mark(text, section, peers, metric, limit, low, reference, versus)
+    def mark(text, section, peers, limit, reference=None, low=True, metric=None, versus=None,
+             minus=False):
+        return Mark(text, section, peers, metric, limit, low, reference, versus, minus)
 
-    yield mark("round trip, one core", "rtt same", (*C_AND_RUST, "dotsock_open", "dotsock_run"), 1.2,
-               "raw_block")
+    yield mark("round trip, one core", "rtt same", ALL_WAYS, 1.2, "raw_block")
     for pin in ("split", "none"):
-        yield mark(f"round trip, {PLACES[pin]}", f"rtt {pin}", C_AND_RUST, 1.1, "raw_epoll")
-    yield mark("round trip, TCP, one core", "rtt tcp same", ("dotsock_tcp",), 1.2, "raw_tcp")
+        yield mark(f"round trip, {PLACES[pin]}", f"rtt {pin}", ALL_WAYS, 1.1, "raw_epoll")
+    yield mark("round trip, TCP, one core", "rtt tcp same", TCP, 1.2, "raw_tcp")
     for pin in ("split", "none"):
-        yield mark(f"round trip, TCP, {PLACES[pin]}", f"rtt tcp {pin}", ("dotsock_tcp",), 1.1,
-                   "raw_tcp_epoll")
+        yield mark(f"round trip, TCP, {PLACES[pin]}", f"rtt tcp {pin}", TCP, 1.1, "raw_tcp_epoll")
+    yield mark("system calls of a round trip", "calls rtt", C_AND_RUST, 6.05)
+    yield mark("system calls of a message in a burst (one for 16 KiB on each side)", "calls tput",
+               (*C_AND_RUST, "dotsock_open --cork"), CALLS_IN_BURST)
     yield mark("CPU of a 64-byte message, both processes", "rtt same", C_AND_RUST, 1.2,
                "raw_block", metric="cpu_us_per_msg")
     for size in SIZES:
-        reference = "raw_block" if size == 65536 else "raw_cork_env"
+        reference = SAME_BUFFER if size == 65536 else "raw_cork_env"
         yield mark(f"server to client, {size_text(size)}", f"tput {size}",
                    (*C_AND_RUST, "dotsock_open --cork", "dotsock_run --cork"), 0.9, reference,
                    low=False)
@@ -177,7 +229,7 @@ def marks():
     for size in SIZES:
         yield mark(f"client to server, {size_text(size)}", f"up {size}", C_AND_RUST, 0.9,
                    "raw_block", low=False)
-        reference = "raw_block" if size == 65536 else "raw_cork_env"
+        reference = SAME_BUFFER if size == 65536 else "raw_cork_env"
         yield mark(f"client to server, corked, {size_text(size)}", f"up {size}",
                    ("dotsock --cork", "dotsock_rust --cork"), 0.9, reference, low=False)
     for clients in CLIENTS:
@@ -186,14 +238,21 @@ def marks():
     for clients in CLIENTS:
         yield mark(f"one broadcast until all {clients:,} have it", f"lockstep {clients}",
                    C_AND_RUST, 1.2, "raw_block")
-    yield mark("1,000 idle clients, MB", "idle 1000", C_AND_RUST, 4.0, metric="rss_mb")
-    yield mark("9,000 idle clients, MB", "idle 9000", C_AND_RUST, 8.0, metric="rss_mb")
+    yield mark("1,000 idle clients, MB", "idle 1000", ALL_WAYS, 4.0, metric="rss_mb")
+    yield mark("9,000 idle clients, MB", "idle 9000", ALL_WAYS, 8.0, metric="rss_mb")
+    yield mark("bytes for each of 9,000 idle clients", "idle 9000", ALL_WAYS, 600,
+               metric="bytes_a_client")
     yield mark("threads with start", "idle 1000", C_AND_RUST, 2, metric="threads")
     yield mark("threads with open", "idle 1000", ("dotsock_open",), 1, metric="threads")
-    yield mark("wake-ups of an idle server in a second", "idle 1000", C_AND_RUST, 0,
+    yield mark("threads with run, the one that measures included", "idle 1000", ("dotsock_run",), 2,
+               metric="threads")
+    yield mark("wake-ups of an idle server in a second", "idle 1000", (*C_AND_RUST, "dotsock_run"), 0,
                metric="wakeups")
     yield mark("one active among 5,000 idle, against alone", "active 5000", C_AND_RUST, 1.05,
                ITSELF, versus="active 0")
     for rate in RATES[:2]:
         yield mark(f"one way at {rate:,} a second", f"rate {rate}", C_AND_RUST, 1.3, "raw_block")
     yield mark("one way at 1,000,000 a second, µs", f"rate {RATES[2]}", C_AND_RUST, 31.0)
+    yield mark("receiving in another language, CPU over C, µs", "receive",
+               ("receive_lua", "receive_go"), 1.5, "receive_c", minus=True)
+    yield mark("threads of 1,000 Go clients that wait", "wait", ("receive_go",), 19)

@@ -30,7 +30,7 @@ class Results:
                 continue
             if run.get("secs", 1) >= 0.3 and run["foreign_pct"] > 15:
                 self.disturbed += 1
-            run["rss_mb"] = run.get("rss_kb", 0) / 1024
+            run |= derived(run)
             self.runs[run["section"], run["entry"]][run["round"]] = run
 
     def of(self, section, entry):
@@ -43,12 +43,20 @@ class Results:
         values = self.values(section, entry, metric)
         return statistics.median(values) if values else None
 
-    def ratio(self, section, entry, metric, reference, versus=None):
-        """The median over rounds of the ratio within a round."""
+    def ratio(self, section, entry, metric, reference, versus=None, minus=False):
+        """The median over rounds of the ratio, or the difference, within a round."""
         mine, theirs = self.of(section, entry), self.of(versus or section, reference)
-        ratios = [mine[number][metric] / theirs[number][metric]
-                  for number in mine if number in theirs and theirs[number][metric]]
-        return statistics.median(ratios) if ratios else None
+        pairs = [(mine[number][metric], theirs[number][metric]) for number in mine if number in theirs]
+        against = [a - b if minus else a / b for a, b in pairs if b]
+        return statistics.median(against) if against else None
+
+
+def derived(run):
+    """What follows from what was measured."""
+    if "rss_kb" not in run:
+        return {}
+    grown = (run["rss_kb"] - run["base_rss_kb"]) * 1024
+    return {"rss_mb": run["rss_kb"] / 1024, "bytes_a_client": grown / run["clients"]}
 
 
 def write(source, target, images, sections):
@@ -98,7 +106,8 @@ def marks(results):
                 value = results.median(mark.section, entry, metric)
             else:
                 reference = entry if mark.reference == plan.ITSELF else mark.reference
-                value = results.ratio(mark.section, entry, metric, reference, mark.versus)
+                value = results.ratio(mark.section, entry, metric, reference, mark.versus,
+                                      mark.minus)
             if value is None:
                 continue
             label = plan.name_of(entry).removeprefix("dotsock ").strip("()")
@@ -112,7 +121,7 @@ def marks(results):
         if mark.reference == plan.ITSELF:
             against = " × itself"
         elif mark.reference:
-            against = f" × {plan.name_of(mark.reference)}"
+            against = f" {'over' if mark.minus else '×'} {plan.name_of(mark.reference)}"
         limit = f"{'≤' if mark.low else '≥'} {mark.limit:g}{against}"
         verdict = "yes" if all(reached) else "no" if not any(reached) else "partly"
         rows.append(f"| {mark.text} | {limit} | {'; '.join(cells)} | {verdict} |")
@@ -127,7 +136,11 @@ def gallery(pictures, target, images):
     return "\n\n".join(f"![{text}]({path / name})" for name, text in pictures)
 
 
-UNITS = {"p50_us": "median, µs", "msgs_per_s": "messages a second", "rss_kb": "MB"}
+UNITS = {
+    "p50_us": "median, µs", "msgs_per_s": "messages a second", "rss_kb": "MB",
+    "calls": "system calls", "cpu_us_per_msg": "µs", "threads": "threads",
+}
+HARNESS_MODES = ("rtt", "tput", "fanout", "oneway", "active")
 
 
 def table(results, section):
@@ -139,13 +152,12 @@ def table(results, section):
     present.sort(key=medians.get, reverse=not section.low)
     extra = {"p50_us": [("p99_us", "p99, µs")], "rss_kb": [("threads", "threads")]}
     extra = extra.get(section.metric, [])
-    if section.mode != "idle":
+    if section.mode in HARNESS_MODES:
         extra = extra + [("cpu_us_per_msg", "CPU a message, µs")]
     raw = section.peers[0]
-    lines = [f"## {section.title}", "",
-             f"| program | {UNITS[section.metric]} | range | × {plan.name_of(raw)} | "
-             + " | ".join(text for _, text in extra) + " |",
-             "| --- | --- | --- | --- |" + " --- |" * len(extra)]
+    heads = ["program", UNITS[section.metric], "range", f"× {plan.name_of(raw)}"]
+    heads += [text for _, text in extra]
+    lines = [f"## {section.title}", "", f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for entry in present:
         values = [scaled(v, section.metric)
                   for v in results.values(section.name, entry, section.metric)]

@@ -14,7 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import calls
 import plan
+import receivers
 import report
 
 BUSY = 15  # percent of one CPU
@@ -33,6 +35,9 @@ def main():
     options = parser.parse_args()
     rounds = options.rounds or (2 if options.quick else 5)
     sections = [section for section in plan.sections() if is_wanted(section, options)]
+    if any(section.mode.startswith("calls") for section in sections) and not calls.possible():
+        print("NOT MEASURED: system calls. strace is missing, or may not trace here.", file=sys.stderr)
+        sections = [section for section in sections if not section.mode.startswith("calls")]
     share, attempts = (3, 1) if options.quick else (1, 3)
     with options.results.open("w") as results:
         for number in range(rounds):
@@ -62,6 +67,13 @@ def measure(binaries, section, entry, share, attempts):
     if not (binaries / peer).exists():
         return None
     count = section.counts.get(entry, section.counts.get(peer, section.counts[""]))
+    special = {"calls": calls, "receive": receivers, "wait": receivers}
+    special = special.get(section.mode.split("-")[0])
+    if special:
+        outcome, text = special.measure(binaries, section, entry, count)
+        if outcome["failed"]:
+            print(f"\nfailed: {section.name}, {entry}\n{text}", file=sys.stderr)
+        return outcome
     command = [binaries / peer, section.mode, *section.args.split(), *arguments,
                "--count", str(max(count // share, 20)), "--timeout", "40"]
     outcome = {"failed": True}

@@ -454,6 +454,9 @@ int main(int argc, char **argv)
     if (!mkdtemp(dir)) die("mkdtemp");
     cfg.dir = dir;
     snprintf(cfg.path, sizeof cfg.path, "%s/peer", dir);
+#ifdef TCP
+    cfg.tcp = 1;
+#endif
     cfg.port = 20000 + (int)(getpid() % 30000);
     sh = mmap(NULL, sizeof *sh, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (sh == MAP_FAILED || pipe(ack_pipe)) die("setup");
@@ -490,7 +493,7 @@ int main(int argc, char **argv)
     double foreign = busy > ours ? 100.0 * (double)(busy - ours) / (double)wall : 0;
 
     printf("{\"peer\":\"%s\",\"mode\":\"%s\",\"size\":%zu,\"count\":%ld,\"clients\":%d,\"batch\":%zu,\"sndbuf\":%d,\"cork\":%d,\"up\":%d,\"rate\":%d,\"pin\":\"%s\",\"lockstep\":%d,\"window\":%d,",
-           peer_name, mode, cfg.size, cfg.count, cfg.pattern == PAT_MULTI ? cfg.clients - 1 : cfg.clients,
+           NAME, mode, cfg.size, cfg.count, cfg.pattern == PAT_MULTI ? cfg.clients - 1 : cfg.clients,
            cfg.batch, cfg.sndbuf, cfg.cork, cfg.up, strcmp(mode, "oneway") ? 0 : rate, pin, lockstep, cfg.window);
     printf("\"failed\":%d,\"foreign_pct\":%.1f", failed, foreign);
     if (!failed) {

@@ -34,6 +34,7 @@ struct cfg {
     const char *dir;    /* a directory of this run's own, removed afterwards */
     char   path[100];   /* a path in it to meet at, for Unix sockets */
     int    port;        /* unique port to meet at, for TCP */
+    int    tcp;         /* over TCP, not a Unix socket */
 };
 
 /* Payloads that the harness hands to a peer have this many bytes in front of
@@ -42,7 +43,6 @@ struct cfg {
 #define BENCH_ROOM 64
 
 /* ---- implemented by each peer, on behalf of the server */
-extern const char *peer_name;
 void *srv_open(const struct cfg *c);
 void  srv_wait(void *s, int n);                   /* until n clients can be sent to */
 void  srv_send(void *s, void *buf, size_t len);   /* PAIR: to the client */

@@ -33,13 +33,7 @@ enum { DRIVEN = WAY == 1, RUN = WAY == 2 };
 #undef run
 
 #define EVENT "wallpaper_changed"
-const char *peer_name = NAME;
-
-#ifdef TCP
-enum { TRANSPORT = DOTSOCK_TCP };
-#else
-enum { TRANSPORT = DOTSOCK_UNIX };
-#endif
+static int transport(const struct cfg *c) { return c->tcp ? DOTSOCK_TCP : DOTSOCK_UNIX; }
 
 static void check(int status, const char *what)
 {
@@ -123,7 +117,7 @@ void *srv_open(const struct cfg *c)
     struct server *v = calloc(1, sizeof *v);
     v->c = *c;
     sock_options *o = options(c);
-    v->s = sock_server_new(TRANSPORT, EVENT, o);
+    v->s = sock_server_new(transport(c), EVENT, o);
     if (!v->s) check(sock_last_status(), "sock_server_new");
     sock_options_free(o);
     check(sock_server_on_message_received(v->s, on_message, v, NULL), "on_message_received");
@@ -247,7 +241,7 @@ void *cli_open(const struct cfg *c, int n)
     v->ep = epoll_create1(EPOLL_CLOEXEC);
     sock_options *o = options(c);
     for (int i = 0; i < n; i++) {
-        v->k[i] = sock_client_new(TRANSPORT, EVENT, o);
+        v->k[i] = sock_client_new(transport(c), EVENT, o);
         if (!v->k[i]) check(sock_last_status(), "sock_client_new");
         check(sock_client_connect(v->k[i]), "sock_client_connect");
         struct epoll_event e = { .events = EPOLLIN, .data.u32 = (uint32_t)i };

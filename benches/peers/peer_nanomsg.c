@@ -16,8 +16,6 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-const char *peer_name = NAME;
-
 struct side { struct cfg c; int n, ep, *s; void *held; };
 
 static void bufs(const struct cfg *c, int s)

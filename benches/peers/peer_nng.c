@@ -23,8 +23,6 @@
 #include <string.h>
 #include <unistd.h>
 
-const char *peer_name = NAME;
-
 struct side {
     struct cfg c;
     int n;

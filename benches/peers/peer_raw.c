@@ -29,8 +29,6 @@
 #include <time.h>
 #include <unistd.h>
 
-const char *peer_name = NAME;
-
 /* ---------------------------------------------------------------- plumbing */
 
 static int make_socket(void)

@@ -6,6 +6,7 @@
 #![expect(missing_docs, reason = "bench.h says what each function is for")]
 
 use std::ffi::{CStr, c_char, c_int, c_long, c_void};
+use std::os::unix::net::UnixStream;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,18 @@ pub struct Config {
     dir: *const c_char,
     path: [c_char; 100],
     port: c_int,
+    tcp: c_int,
+}
+
+impl Config {
+    fn dir(&self) -> &str {
+        // SAFETY: the harness hands over a NUL-terminated path that lives as long as the process.
+        unsafe { CStr::from_ptr(self.dir) }.to_str().unwrap_or_default()
+    }
+
+    fn transport(&self) -> Transport {
+        if self.tcp != 0 { Transport::Tcp } else { Transport::Unix }
+    }
 }
 
 const PUBSUB: c_int = 1;
@@ -39,16 +52,6 @@ const PUBSUB: c_int = 1;
 unsafe extern "C" {
     fn harness_got(connection: c_int, payload: *const c_void, size: usize);
 }
-
-#[unsafe(no_mangle)]
-pub static peer_name: Name = Name(c"dotsock_rust".as_ptr());
-
-/// A pointer to text that lives for ever.
-#[repr(transparent)]
-pub struct Name(*const c_char);
-
-// SAFETY: nobody writes to the text.
-unsafe impl Sync for Name {}
 
 fn check<T>(result: Result<T>) -> T {
     result.unwrap_or_else(|error| {
@@ -58,10 +61,9 @@ fn check<T>(result: Result<T>) -> T {
 }
 
 fn options(config: &Config) -> Options {
-    // SAFETY: the harness hands over a NUL-terminated path.
-    let dir = unsafe { CStr::from_ptr(config.dir) }.to_str().unwrap_or_default();
     let mut options = check(Options::new());
-    check(options.set("socket_dir", Some(dir)));
+    check(options.set("socket_dir", Some(config.dir())));
+    check(options.set("port", Some(&config.port.to_string())));
     check(options.set("max_connections", Some("100000")));
     check(options.set("slow_client", Some("block")));
     options
@@ -113,7 +115,7 @@ pub struct Publisher {
 pub unsafe extern "C" fn srv_open(config: *const Config) -> *mut Publisher {
     // SAFETY: the caller's promise.
     let config = unsafe { *config };
-    let server = check(Server::new(Transport::Unix, EVENT, &options(&config)));
+    let server = check(Server::new(config.transport(), EVENT, &options(&config)));
     let echoed = Arc::new(AtomicU64::new(0));
     let (counter, up) = (echoed.clone(), config.up != 0);
     check(server.on_message_received(move |server, client_id, message| {
@@ -187,18 +189,36 @@ pub struct Listeners {
     corked: bool,
 }
 
+/// Connections that only exist are the same to the server whoever made them, and this way 9,000 of
+/// them need no more than that many descriptors.
+fn connect_plain(config: &Config, count: c_int) {
+    let path = format!("{}/{EVENT}.sock", config.dir());
+    for _ in 0..count {
+        match UnixStream::connect(&path) {
+            Ok(stream) => std::mem::forget(stream),
+            Err(error) => {
+                eprintln!("{path}: {error}");
+                process::exit(2)
+            }
+        }
+    }
+}
+
 /// # Safety
 /// `config` points to what the harness was called with.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn cli_open(config: *const Config, count: c_int) -> *mut Listeners {
     // SAFETY: the caller's promise.
     let config = unsafe { *config };
+    if config.idle != 0 {
+        connect_plain(&config, count);
+    }
     let options = options(&config);
     // SAFETY: a call without pointers.
     let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     let mut clients = Vec::new();
-    for number in 0..count {
-        let client = check(Client::new(Transport::Unix, EVENT, &options));
+    for number in 0..if config.idle != 0 { 0 } else { count } {
+        let client = check(Client::new(config.transport(), EVENT, &options));
         check(client.connect());
         if let Some(fd) = client.fd().filter(|_| config.pattern == PUBSUB) {
             let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: number as u64 };

@@ -17,8 +17,6 @@
 #include <unistd.h>
 #include <zmq.h>
 
-const char *peer_name = NAME;
-
 struct side {
     struct cfg c;
     void *ctx, **s;

@@ -1,10 +1,10 @@
--- What `bench receive` does, in Lua.
+-- What `receive_c receive` does, in Lua.
 --
---     luajit receive.lua EVENT COUNT [data]    with `data`, every payload is looked into
+--     luajit receive.lua receive EVENT COUNT [look]
 
 local dotsock = require "dotsock"
 
-local event, count, with_data = arg[1], tonumber(arg[2]), arg[3] == "data"
+local event, count, look = arg[2], tonumber(arg[3]), arg[4] == "look"
 local client = dotsock.connect(event)
 local warm, sum, start = count / 10, 0, 0
 for received = 1, count do
@@ -12,10 +12,10 @@ for received = 1, count do
         start = os.clock()
     end
     local message = client:recv()
-    if with_data then
+    if look then
         sum = sum + message.data.progress
     end
 end
 print(("%.3f"):format((os.clock() - start) * 1e6 / (count - warm)))
 client:close()
-assert(not with_data or sum == 50 * count)
+assert(not look or sum == 50 * count)
