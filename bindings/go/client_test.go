@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -321,6 +322,20 @@ func TestNoServer(t *testing.T) {
 	var all *dotsock.Error
 	if !errors.As(err, &all) || all.Timeout() {
 		t.Errorf("got %#v", err)
+	}
+}
+
+func TestADirectoryThatIsNotToBeTrusted(t *testing.T) {
+	dir := sandbox(t)
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // whatever the umask is
+		t.Fatal(err)
+	}
+	_, err := dotsock.Listen(background(t), "my_event")
+	if !errors.Is(err, dotsock.ErrPermission) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v, want ErrPermission and the directory", err)
 	}
 }
 

@@ -57,7 +57,7 @@ PAYLOADS = {
     "maps with keys of all kinds": {"all": [
         {"$map": [[1, "one"], [-7, "minus seven"], ["text", 0]]},
         {"$map": [[True, 1], [False, 0], [2.5, "float"], [(1 << 64) - 1, "large"]]},
-        {"$map": [[7, {"$map": [[8, []]]}]]},
+        {"$map": [[7, {"$map": [[8, []]]}], [None, 1], [{"$float": "nan"}, 2]]},
     ]},
     "nested": {"all": _nested(100)},
     "what looks like an addition": {"all": [{"$bin": _bin(3)["$bin"], "b": 1}, {"$other": 1}]},
