@@ -70,6 +70,7 @@ test: tools all-checks
 	tests/abi/breaks.sh
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
+	tests/faults/run.sh $(STAGE) --quick
 	$(MAKE) --no-print-directory budgets
 	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	$(MAKE) --no-print-directory -C bindings/go test-go-where-it-is STAGE=$(STAGE)

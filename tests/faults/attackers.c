@@ -308,7 +308,7 @@ void be_stopper(int transport, int unused)
     for (;;) {
         for (int i = 0; i < 2; i++)
             kill(pids[i], SIGSTOP);
-        pause_ms(400);
+        pause_ms(shared->stop_ms);
         for (int i = 0; i < 2; i++)
             kill(pids[i], SIGCONT);
         pause_ms(200);

@@ -60,6 +60,9 @@ static void on_message(void *ctx, sock_server *server, const char *id, const soc
         good->taken = is.number;
 }
 
+static const char *const policies[] = {"drop_oldest", "drop_newest", "disconnect", "block"};
+enum { POLICIES = 4 };
+
 static sock_options *options_for(int transport)
 {
     char path[100];
@@ -68,7 +71,8 @@ static sock_options *options_for(int transport)
     const char *pairs[][2] = {{"socket_dir", path},           {"port", transport == DOTSOCK_TCP ? "0" : ""},
                               {"max_connections", "8000"},    {"client_queue_size", "1048576"},
                               {"frame_timeout", "1"},         {"message_queue_size", "0"},
-                              {"report_loss", "true"},        {"reconnect_delay", "0.002"},
+                              {"slow_client", policies[shared->policy]},
+                              {"send_timeout", "0.05"},       {"report_loss", "true"},        {"reconnect_delay", "0.002"},
                               {"reconnect_max_delay", "0.05"}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (sock_options_set(options, pairs[i][0], pairs[i][1]) != DOTSOCK_OK)
@@ -126,6 +130,10 @@ static void send_next(sock_server *server)
     int status = sock_send_data(server, DOTSOCK_DATA, scratch, size, NULL);
     if (status != DOTSOCK_OK)
         complain("a broadcast: %s", sock_last_error());
+    /* Now, so that it is known of a server that is killed. */
+    uint64_t dropped = 0;
+    sock_server_stat(server, "messages_dropped", &dropped);
+    shared->stats[DROPPED] = (int64_t)dropped;
 }
 
 static void start(sock_server *server)
@@ -359,11 +367,64 @@ static void begin_phase(int phase)
     shared->phase = phase;
 }
 
+static const char *name_of(int transport) { return transport == DOTSOCK_TCP ? "tcp" : "unix"; }
+
+struct before {
+    long descriptors, resident_kb;
+};
+
+/* Latency is judged in the long form only: in the short one, medians are of too few messages. */
+enum { JUDGED_MS = 2000, LONG_STOP_MS = 60000, SHORT_STOP_MS = 400 };
+
+/* Undisturbed for a while, then under attack. Whether the median latency of the well-behaved has at
+ * most doubled. */
+static int attack_once(int transport, int attack, int64_t ms, const struct before *before)
+{
+    begin_phase(QUIET);
+    pause_ms(ms);
+    int64_t sent = shared->sent, cpu = shared->server_cpu_ms, malformed = shared->stats[MALFORMED];
+    int64_t connections = shared->stats[CONNECTIONS];
+    begin_phase(ATTACKED);
+    shared->heavy = attack == STOPPED;
+    shared->stop_ms = ms < JUDGED_MS ? SHORT_STOP_MS : LONG_STOP_MS;
+    pid_t pid = spawn(attack == STOPPED     ? be_stopper
+                      : attack == SUSPENDED ? be_suspender
+                                            : be_attacker,
+                      transport, attack == SUSPENDED ? server_pid : attack);
+    int64_t until = now_ms() + ms + (attack == STOPPED ? shared->stop_ms : 0);
+    while (now_ms() < until && is_alive() && !shared->complaints)
+        pause_ms(5);
+    end_process(pid, SIGKILL);
+    if (attack == SUSPENDED)
+        kill(server_pid, SIGCONT);
+    shared->heavy = 0;
+    settle_accounts(STEADY);
+    WAIT_FOR(shared->stats[CLIENTS] == STEADY, "the attackers' connections are closed");
+    WAIT_FOR(shared->descriptors <= before->descriptors, "the attackers' descriptors are closed");
+    double ratio = latency(QUIET, 50) ? (double)latency(ATTACKED, 50) / latency(QUIET, 50) : 1;
+    printf("%-4s %-22s %8lld messages to each, median %u us (undisturbed %u: x %.2f), 99 %% %u us; %lld "
+           "connections, %lld malformed, %lld ms of CPU, memory %+ld KB\n",
+           name_of(transport), attack_names[attack], (long long)(shared->sent - sent), latency(ATTACKED, 50),
+           latency(QUIET, 50), ratio, latency(ATTACKED, 99),
+           (long long)(shared->stats[CONNECTIONS] - connections),
+           (long long)(shared->stats[MALFORMED] - malformed), (long long)(shared->server_cpu_ms - cpu),
+           shared->resident_kb - before->resident_kb);
+    if (shared->resident_kb > before->resident_kb + 64 * 1024)
+        complain("the server's memory grew from %ld KB to %ld KB", before->resident_kb, shared->resident_kb);
+    for (int i = 0; i < STEADY; i++)
+        if (shared->good[i].losses)
+            complain("client %d lost its connection", i);
+    if (attack == STOPPED)
+        printf("     they missed %lld and %lld messages, and were told so\n",
+               (long long)shared->good[STEADY].missed, (long long)shared->good[STEADY + 1].missed);
+    return ratio <= 2;
+}
+
 static void attacks_on(int transport, int64_t ms)
 {
     pid_t goods[STEADY];
     memset(shared->good, 0, sizeof shared->good);
-    shared->sent = shared->sent_before_stop = shared->restarts = 0;
+    shared->sent = shared->sent_before_stop = shared->restarts = shared->dropped_before = 0;
     begin_server(transport);
     for (int i = 0; i < STEADY; i++)
         goods[i] = spawn(be_good, transport, i);
@@ -372,47 +433,16 @@ static void attacks_on(int transport, int64_t ms)
     begin_phase(QUIET);
     pause_ms(ms);
     settle_accounts(STEADY);
-    long descriptors = shared->descriptors, resident = shared->resident_kb;
-    printf("%-4s %-22s %8lld messages to each, median %u us, 99 %% %u us\n",
-           transport == DOTSOCK_TCP ? "tcp" : "unix", "nobody", (long long)shared->sent, latency(QUIET, 50),
-           latency(QUIET, 99));
+    struct before before = {shared->descriptors, shared->resident_kb};
+    printf("%-4s %-22s %8lld messages to each, median %u us, 99 %% %u us\n", name_of(transport), "nobody",
+           (long long)shared->sent, latency(QUIET, 50), latency(QUIET, 99));
     for (int attack = 0; attack < ATTACKS && !shared->complaints; attack++) {
-        int64_t before = shared->sent, cpu = shared->server_cpu_ms, malformed = shared->stats[MALFORMED];
-        int64_t connections = shared->stats[CONNECTIONS];
-        begin_phase(ATTACKED);
-        shared->heavy = attack == STOPPED;
-        pid_t pid = spawn(attack == STOPPED     ? be_stopper
-                          : attack == SUSPENDED ? be_suspender
-                                                : be_attacker,
-                          transport, attack == SUSPENDED ? server_pid : attack);
-        int64_t until = now_ms() + ms;
-        while (now_ms() < until && is_alive() && !shared->complaints)
-            pause_ms(5);
-        end_process(pid, SIGKILL);
-        if (attack == SUSPENDED)
-            kill(server_pid, SIGCONT);
-        shared->heavy = 0;
-        settle_accounts(STEADY);
-        WAIT_FOR(shared->stats[CLIENTS] == STEADY, "the attackers' connections are closed");
-        WAIT_FOR(shared->descriptors <= descriptors, "the attackers' descriptors are closed");
-        printf(
-            "%-4s %-22s %8lld messages to each, median %u us, 99 %% %u us; %lld connections, %lld malformed, "
-            "%lld ms of CPU, memory %+ld KB\n",
-            transport == DOTSOCK_TCP ? "tcp" : "unix", attack_names[attack], (long long)(shared->sent - before),
-            latency(ATTACKED, 50), latency(ATTACKED, 99), (long long)(shared->stats[CONNECTIONS] - connections),
-            (long long)(shared->stats[MALFORMED] - malformed), (long long)(shared->server_cpu_ms - cpu),
-            shared->resident_kb - resident);
-        if (shared->resident_kb > resident + 64 * 1024)
-            complain("the server's memory grew from %ld KB to %ld KB", resident, shared->resident_kb);
-        for (int i = 0; i < STEADY; i++)
-            if (shared->good[i].losses)
-                complain("client %d lost its connection", i);
-        if (attack == STOPPED)
-            printf("     they missed %lld and %lld messages, and were told so\n",
-                   (long long)shared->good[STEADY].missed, (long long)shared->good[STEADY + 1].missed);
-        /* A fifth of a millisecond is what a busy machine may add by itself. */
-        if (latency(ATTACKED, 50) > 2 * latency(QUIET, 50) + 200)
-            complain("the median latency has more than doubled");
+        int is_calm = attack_once(transport, attack, ms, &before);
+        /* The machine has other things to do, too: whatever slows the library down does so every time. */
+        for (int more = 0; more < 2 && !is_calm && ms >= JUDGED_MS && !shared->complaints; more++)
+            is_calm = attack_once(transport, attack, ms, &before);
+        if (!is_calm && ms >= JUDGED_MS)
+            complain("the median latency has more than doubled, three times");
     }
     for (int i = 0; i < STEADY; i++)
         if (shared->good[i].missed)
@@ -430,21 +460,29 @@ static void attacks_on(int transport, int64_t ms)
 
 /* ---- killed servers ---- */
 
+/* Another one, with another policy for slow clients. */
+static void kill_and_replace_server(int transport)
+{
+    kill(server_pid, SIGKILL);
+    waitpid(server_pid, NULL, 0);
+    shared->sent += 1; /* what the dead one sent last may not have been sent at all */
+    shared->dropped_before += shared->stats[DROPPED];
+    shared->stats[DROPPED] = 0;
+    shared->policy = (shared->policy + 1) % POLICIES;
+    begin_server(transport);
+}
+
 static void kill_server(int transport, int times)
 {
     pid_t goods[STEADY];
     memset(shared->good, 0, sizeof shared->good);
-    shared->sent = shared->sent_before_stop = shared->restarts = 0;
+    shared->sent = shared->sent_before_stop = shared->restarts = shared->dropped_before = 0;
     begin_server(transport);
     for (int i = 0; i < STEADY; i++)
         goods[i] = spawn(be_good, transport, i);
     for (int time = 0; time < times && !shared->complaints; time++) {
         pause_ms(random() % 60);
-        kill(server_pid, SIGKILL);
-        waitpid(server_pid, NULL, 0);
-        /* What the dead one sent last is of no account: it may not have been sent at all. */
-        shared->sent += 1;
-        begin_server(transport);
+        kill_and_replace_server(transport);
         if (time % 5 == 4)
             for (int i = 0; i < STEADY; i++) {
                 int64_t now = shared->sent;
@@ -456,7 +494,7 @@ static void kill_server(int transport, int times)
         WAIT_FOR(shared->good[i].last > now, "a client finds the new server");
     settle_accounts(STEADY);
     printf("%-4s killed %d times, %lld messages; the clients saw %lld, %lld and %lld ends\n",
-           transport == DOTSOCK_TCP ? "tcp" : "unix", times, (long long)shared->sent,
+           name_of(transport), times, (long long)shared->sent,
            (long long)shared->good[0].losses, (long long)shared->good[1].losses,
            (long long)shared->good[2].losses);
     shared->command = QUIT;
@@ -479,6 +517,13 @@ static void catch_up(const pid_t *goods)
         WAIT_FOR(good->last >= sent && good->taken > said, "a client catches up");
     }
     settle_accounts(GOOD);
+    /* What they were told of was dropped and counted. Others may have missed some, too. */
+    int64_t missed = 0, dropped = shared->dropped_before + shared->stats[DROPPED];
+    for (int i = 0; i < GOOD; i++)
+        missed += shared->good[i].missed;
+    if (missed > dropped)
+        complain("%lld messages were announced as missed, but %lld counted as dropped", (long long)missed,
+                 (long long)dropped);
 }
 
 static void soak(int transport, double minutes)
@@ -486,9 +531,9 @@ static void soak(int transport, double minutes)
     enum { MOST = 6 };
     pid_t goods[GOOD], attackers[MOST] = {0};
     int64_t begin = now_ms(), end = begin + (int64_t)(minutes * 60000), next_check = begin + 5000;
-    int64_t attacks = 0, kills = 0;
+    int64_t attacks = 0, kills = 0, servers_killed = 0, stops = 0;
     memset(shared->good, 0, sizeof shared->good);
-    shared->sent = shared->sent_before_stop = shared->restarts = 0;
+    shared->sent = shared->sent_before_stop = shared->restarts = shared->dropped_before = 0;
     begin_server(transport);
     for (int i = 0; i < GOOD; i++)
         goods[i] = spawn(be_good, transport, i);
@@ -512,8 +557,12 @@ static void soak(int transport, double minutes)
             kill(server_pid, SIGSTOP);
             pause_ms(300);
             kill(server_pid, SIGCONT);
+            stops++;
         }
-        if (random() % 40 == 0) {
+        if (random() % 60 == 0) {
+            kill_and_replace_server(transport);
+            servers_killed++;
+        } else if (random() % 40 == 0) {
             shared->command = RESTART;
             WAIT_FOR(shared->command == SEND, "the server restarts");
         }
@@ -527,9 +576,18 @@ static void soak(int transport, double minutes)
         if (attackers[i])
             end_process(attackers[i], SIGKILL);
     catch_up(goods);
-    printf("%-4s %lld s, %lld attacks, %lld clients killed, %lld restarts; %lld messages sent\n",
-           transport == DOTSOCK_TCP ? "tcp" : "unix", (long long)(now_ms() - begin) / 1000, (long long)attacks,
-           (long long)kills, (long long)shared->restarts, (long long)shared->sent);
+    int64_t got = 0, missed = 0, skipped = 0, said = 0, dropped = shared->dropped_before + shared->stats[DROPPED];
+    for (int i = 0; i < GOOD; i++) {
+        got += shared->good[i].count, missed += shared->good[i].missed;
+        skipped += shared->good[i].skipped, said += shared->good[i].said;
+    }
+    printf("%-4s %lld s: %lld messages sent; of the well-behaved clients' %lld were delivered once and in order, "
+           "%lld announced as missed (%lld counted as dropped, with those of others), %lld sent while one was not "
+           "connected, 0 unaccounted for; %lld messages from them; %lld attacks, %lld clients and %lld servers "
+           "killed, %lld restarts, the server stopped %lld times\n",
+           name_of(transport), (long long)(now_ms() - begin) / 1000, (long long)shared->sent, (long long)got,
+           (long long)missed, (long long)dropped, (long long)skipped, (long long)said, (long long)attacks,
+           (long long)kills, (long long)servers_killed, (long long)shared->restarts, (long long)stops);
     for (int i = 0; i < GOOD; i++) {
         struct good *good = &shared->good[i];
         printf("     client %d (%s): got %lld, was told of %lld missed, %lld while it was not connected; "

@@ -46,8 +46,9 @@ struct good {
 struct shared {
     long seed;
     char sockets[64];
-    atomic_int command, up, is_paused, heavy, phase;
+    atomic_int command, up, is_paused, heavy, phase, policy, stop_ms;
     _Atomic int64_t sent, sent_before_stop, stats[STATS], server_cpu_ms, restarts;
+    _Atomic int64_t dropped_before; /* by servers that were killed */
     atomic_long resident_kb, descriptors, threads;
     atomic_int complaints;
     struct good good[GOOD];

@@ -395,6 +395,9 @@ int open64(const char *path, int flags, ...)
     return real(path, flags, mode);
 }
 
+/* Both are one where a long has 64 bits. */
+int open(const char *, int, ...) __attribute__((alias("open64")));
+
 ssize_t read(int fd, void *buffer, size_t size)
 {
     REAL(ssize_t, read);

@@ -68,6 +68,7 @@ static void begin(const char *policy, const char *queue)
     MUST(sock_options_set(options, "message_queue_size", queue));
     MUST(sock_options_set(options, "send_timeout", "0.05"));
     MUST(sock_options_set(options, "report_loss", "true"));
+    MUST(sock_options_set(options, "linger", "0.1"));
     server = sock_server_new(DOTSOCK_UNIX, "e", options);
     MUST(sock_server_open(server));
 }
@@ -144,7 +145,7 @@ static void a_slow_client(const char *policy, int count, size_t size, int corked
         if (status == DOTSOCK_E_TIMEOUT || !is_fine(status)) {
             struct pollfd entries[] = {{.fd = sock_client_fd(client), .events = POLLIN},
                                        {.fd = sock_server_fd(server), .events = POLLIN}};
-            poll(entries, 2, 30);
+            poll(entries, 2, 10);
             continue;
         }
         int64_t told = missed_count(message);

@@ -80,6 +80,18 @@ test_memory() {
     "$build/memory"
 }
 
+# Files that vanish, a fork, signals, a clock that jumps.
+test_mishaps() {
+    compile mishaps mishaps.c
+    "$build/mishaps"
+}
+
+# As many clients as there can be, and one more.
+test_limits() {
+    compile limits limits.c
+    "$build/limits" $([ -n "$quick" ] && echo 300 --no-times || echo 10000)
+}
+
 # The same again and again: nothing grows.
 test_endurance() {
     compile endurance inject.c endurance.c
@@ -90,7 +102,7 @@ test_endurance() {
 # Peers that wish the server ill, while well-behaved clients must not notice.
 test_hostile() {
     compile hostile hostile.c attackers.c
-    "$build/hostile" attacks "$([ -n "$quick" ] && echo 0.3 || echo 5)" &&
+    "$build/hostile" attacks "$([ -n "$quick" ] && echo 0.15 || echo 5)" &&
         "$build/hostile" kill "$([ -n "$quick" ] && echo 20 || echo 400)"
 }
 
