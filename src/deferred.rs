@@ -6,15 +6,17 @@
 //! exit, and by a server's engine after each turn of its loop.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 type Action = Box<dyn FnOnce()>;
 
 thread_local! {
     static LOGGING: Cell<bool> = const { Cell::new(false) };
-    /// Whether there are actions: what every call asks, and must cost little.
-    static WAITING: Cell<bool> = const { Cell::new(false) };
     static ACTIONS: RefCell<Vec<Action>> = const { RefCell::new(Vec::new()) };
 }
+
+/// How many actions wait, of all threads: what every call asks, and must cost little.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether this thread is inside a log function.
 pub(crate) fn in_logger() -> bool {
@@ -44,15 +46,21 @@ pub(crate) fn while_logging(log: impl FnOnce()) {
 pub(crate) fn push(action: impl FnOnce() + 'static) {
     let mut action = Some(Box::new(action) as Action);
     let _ = ACTIONS.try_with(|actions| actions.borrow_mut().extend(action.take()));
-    let _ = WAITING.try_with(|waiting| waiting.set(true));
-    if let Some(action) = action {
-        action();
+    match action {
+        Some(action) => action(),
+        None => _ = WAITING.fetch_add(1, Ordering::Relaxed),
     }
+}
+
+/// Whether [`run`] may have something to do.
+#[inline]
+pub(crate) fn is_waiting() -> bool {
+    WAITING.load(Ordering::Relaxed) > 0
 }
 
 /// Carries out what log functions asked for on this thread. Call it without a lock.
 pub(crate) fn run() {
-    if !WAITING.try_with(Cell::get).unwrap_or(false) || in_logger() {
+    if !is_waiting() || in_logger() {
         return;
     }
     // An action may log, and so ask for more.
@@ -66,9 +74,9 @@ fn next() -> Option<Action> {
         .try_with(|actions| {
             let mut actions = actions.borrow_mut();
             if actions.is_empty() {
-                let _ = WAITING.try_with(|waiting| waiting.set(false));
                 return None;
             }
+            WAITING.fetch_sub(1, Ordering::Relaxed);
             Some(actions.remove(0))
         })
         .ok()

@@ -4,7 +4,7 @@
 //! function asked for in it.
 
 use std::any::Any;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -31,8 +31,9 @@ fn guarded<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status
     // Last of all, so that nothing that ran inside this call has a say in it.
     run_deferred();
     result.map_err(|error| {
-        remember(&error);
-        error.status()
+        let status = error.status();
+        remember(error);
+        status
     })
 }
 
@@ -77,7 +78,9 @@ pub(super) fn foreign<T>(function: impl FnOnce() -> T) -> T {
 }
 
 fn run_deferred() {
-    let _ = catch_unwind(deferred::run);
+    if deferred::is_waiting() {
+        let _ = catch_unwind(deferred::run);
+    }
 }
 
 fn defect(panic: &(dyn Any + Send)) -> Error {
@@ -93,44 +96,40 @@ fn defect(panic: &(dyn Any + Send)) -> Error {
 }
 
 /// Why this thread's last call that can fail did so.
-#[derive(Default)]
 struct LastError {
-    /// 0 when it did not fail.
-    status: c_int,
-    os_error: c_int,
-    text: Option<CString>,
+    error: Error,
+    /// Made when the program asks for it: many errors are an answer like any other, such as that
+    /// nothing came in time.
+    text: OnceCell<CString>,
 }
 
 thread_local! {
-    static LAST: RefCell<LastError> = RefCell::default();
+    /// `None` when it did not fail.
+    static LAST: RefCell<Option<Box<LastError>>> = const { RefCell::new(None) };
 }
 
 /// Clears the last error and returns it, if there was one.
-fn forget() -> Option<LastError> {
+fn forget() -> Option<Box<LastError>> {
     // A thread that is ending has lost its thread-locals; there is nobody to read them either.
-    let before = LAST.try_with(|last| {
-        let failed = last.borrow().status != 0;
-        failed.then(|| last.take())
-    });
-    before.ok().flatten()
+    LAST.try_with(RefCell::take).unwrap_or_default()
 }
 
-fn remember(error: &Error) {
-    let _ = LAST.try_with(|last| {
-        last.replace(LastError {
-            status: status_code(error.status()),
-            os_error: error.os_error().unwrap_or(0),
-            text: Some(c_text(&error.to_string())),
-        })
-    });
+fn remember(error: Error) {
+    let last = Box::new(LastError { error, text: OnceCell::new() });
+    let _ = LAST.try_with(|kept| kept.replace(Some(last)));
+}
+
+/// What `get` says of the last error, `otherwise` when there is none.
+fn last<T>(otherwise: T, get: impl FnOnce(&LastError) -> T) -> T {
+    LAST.try_with(|last| last.borrow().as_deref().map(get)).ok().flatten().unwrap_or(otherwise)
 }
 
 pub(super) fn last_status() -> c_int {
-    LAST.try_with(|last| last.borrow().status).unwrap_or(0)
+    last(0, |last| status_code(last.error.status()))
 }
 
 pub(super) fn last_os_error() -> c_int {
-    LAST.try_with(|last| last.borrow().os_error).unwrap_or(0)
+    last(0, |last| last.error.os_error().unwrap_or(0))
 }
 
 pub(super) fn last_text() -> *const c_char {
@@ -138,8 +137,7 @@ pub(super) fn last_text() -> *const c_char {
     // does harm.
     const NONE: &CStr = c"";
     // The text stays where it is until the end of the next call, longer than the header promises.
-    LAST.try_with(|last| last.borrow().text.as_ref().map_or(NONE.as_ptr(), |text| text.as_ptr()))
-        .unwrap_or(NONE.as_ptr())
+    last(NONE.as_ptr(), |last| last.text.get_or_init(|| c_text(&last.error.to_string())).as_ptr())
 }
 
 /// Text for C; a NUL in it, where text would end for C, becomes U+FFFD.
