@@ -56,10 +56,10 @@ impl Iso {
 
     fn with_microseconds(mut self, microseconds: u32) -> Iso {
         let at = self.fraction as usize;
-        let mut rest = microseconds;
-        for digit in self.bytes[at..at + 6].iter_mut().rev() {
-            *digit = b'0' + (rest % 10) as u8;
-            rest /= 10;
+        let pairs = [microseconds / 10_000, microseconds / 100 % 100, microseconds % 100];
+        for (digits, pair) in self.bytes[at..at + 6].chunks_exact_mut(2).zip(pairs) {
+            digits[0] = b'0' + (pair / 10) as u8;
+            digits[1] = b'0' + (pair % 10) as u8;
         }
         self
     }

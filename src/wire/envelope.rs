@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::frame::HEADER;
-use super::msgpack::{Reason, TOO_DEEP, Token, read, skip};
+use super::msgpack::{Reason, TOO_DEEP, Token, read, short_str, skip};
 use crate::timestamp::{Iso, Stamp};
 use crate::{Error, MessageType, Result, Status};
 
@@ -52,22 +52,16 @@ pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Field
 #[inline]
 fn usual_head(frame: &[u8]) -> Option<Fields> {
     let at = expect(frame, HEADER, BEGIN)?;
-    let (Token::Str(event_name), name_end) = read(frame, at).ok()? else {
-        return None;
-    };
+    let (event_name, name_end) = short_str(frame, at)?;
     let at = expect(frame, name_end, TIMESTAMP_MS)?;
     let at = expect(frame, at, &[0xcf])?;
     let timestamp_ms = u64::from_be_bytes(*frame.get(at..)?.first_chunk()?);
     let at = expect(frame, at + 8, TIMESTAMP_ISO)?;
-    let (Token::Str(timestamp_iso), iso_end) = read(frame, at).ok()? else {
-        return None;
-    };
+    let (timestamp_iso, iso_end) = short_str(frame, at)?;
     let at = expect(frame, iso_end, MESSAGE_TYPE)?;
-    let (Token::Str(message_type), at) = read(frame, at).ok()? else {
-        return None;
-    };
+    let (message_type, at) = short_str(frame, at)?;
     let at = expect(frame, at, DATA)?;
-    if !(is_text(event_name) && is_text(timestamp_iso)) {
+    if !(event_name.is_ascii() && timestamp_iso.is_ascii()) {
         return None;
     }
     Some(Fields {
@@ -151,15 +145,9 @@ fn set<T>(field: &mut Option<T>, value: T) -> std::result::Result<(), Reason> {
     }
 }
 
-/// Whether it is UTF-8: names and timestamps are ASCII, for which there is a cheaper check.
-#[inline]
-fn is_text(bytes: &[u8]) -> bool {
-    bytes.is_ascii() || str::from_utf8(bytes).is_ok()
-}
-
 /// Where text that ends at `end` stands, if it is UTF-8.
 fn text_range(text: &[u8], end: usize) -> Option<Range<u32>> {
-    is_text(text).then_some((end - text.len()) as u32..end as u32)
+    str::from_utf8(text).is_ok().then_some((end - text.len()) as u32..end as u32)
 }
 
 /// Where the payload at `at` ends: a map with str keys.
@@ -172,8 +160,12 @@ fn skip_data(bytes: &[u8], at: usize, max_depth: usize) -> std::result::Result<u
         return Err(TOO_DEEP);
     };
     for _ in 0..pairs {
-        let (Token::Str(_), value) = read(bytes, at)? else {
-            return Err("the payload has a key that is no str");
+        let value = match short_str(bytes, at) {
+            Some((_, value)) => value,
+            None => match read(bytes, at)? {
+                (Token::Str(_), value) => value,
+                _ => return Err("the payload has a key that is no str"),
+            },
         };
         at = skip(bytes, value, depth_left)?;
     }

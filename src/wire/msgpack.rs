@@ -150,11 +150,63 @@ fn ext(bytes: &[u8], at: usize, len: u32) -> Result<(Token<'_>, usize), Reason> 
 /// and arrays.
 #[inline]
 pub(crate) fn skip(bytes: &[u8], at: usize, max_depth: usize) -> Result<usize, Reason> {
-    let (token, next) = read(bytes, at)?;
-    match token.children() {
-        None => Ok(next),
-        Some(children) => skip_elements(bytes, next, children, max_depth),
+    match pass(bytes, at)? {
+        (next, None) => Ok(next),
+        (next, Some(children)) => skip_elements(bytes, next, children, max_depth),
     }
+}
+
+/// Where the token at `at` ends, and how many values follow as elements of an array or map: what
+/// [`read`] finds, for those who don't ask what the value is.
+#[inline(always)]
+fn pass(bytes: &[u8], at: usize) -> Result<(usize, Option<u64>), Reason> {
+    let Some(&first) = bytes.get(at) else {
+        return Err(CUT_SHORT);
+    };
+    let at = at + 1;
+    let size = match first {
+        0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 0,
+        0xa0..=0xbf => (first & 0x1f).into(),
+        0xcc | 0xd0 => 1,
+        0xcd | 0xd1 => 2,
+        0xca | 0xce | 0xd2 => 4,
+        0xcb | 0xcf | 0xd3 => 8,
+        0xd4..=0xd8 => 1 + (1 << (first - 0xd4)),
+        0xc1 => return Err(RESERVED),
+        0x80..=0x8f => return Ok((at, Some(2 * u64::from(first & 0x0f)))),
+        0x90..=0x9f => return Ok((at, Some((first & 0x0f).into()))),
+        0xdc..=0xdf => {
+            let (count, at) = length(bytes, at, (first & 1) + 1)?;
+            return Ok((at, Some(if first < 0xde { count.into() } else { 2 * u64::from(count) })));
+        }
+        0xc4..=0xc6 | 0xc7..=0xc9 | 0xd9..=0xdb => {
+            let (width, kind) = match first {
+                0xc4..=0xc6 => (first - 0xc4, 0),
+                0xc7..=0xc9 => (first - 0xc7, 1),
+                _ => (first - 0xd9, 0),
+            };
+            let (len, at) = length(bytes, at, width)?;
+            return end(bytes, at, (len as usize).saturating_add(kind));
+        }
+    };
+    end(bytes, at, size)
+}
+
+#[inline(always)]
+fn end(bytes: &[u8], at: usize, size: usize) -> Result<(usize, Option<u64>), Reason> {
+    if bytes.len() - at >= size { Ok((at + size, None)) } else { Err(CUT_SHORT) }
+}
+
+/// The short text at `at`, if there is one, and where it ends.
+#[inline(always)]
+pub(crate) fn short_str(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let (start, len) = match *bytes.get(at)? {
+        first @ 0xa0..=0xbf => (at + 1, first & 0x1f),
+        0xd9 => (at + 2, *bytes.get(at + 1)?),
+        _ => return None,
+    };
+    let end = start + usize::from(len);
+    Some((bytes.get(start..end)?, end))
 }
 
 /// The same from behind the head of an array or map.
@@ -176,10 +228,10 @@ fn skip_elements(
                 None => return Ok(at),
             }
         }
-        let (token, next) = read(bytes, at)?;
+        let (next, children) = pass(bytes, at)?;
         at = next;
         left -= 1;
-        if let Some(children) = token.children() {
+        if let Some(children) = children {
             if outer.depth + 1 >= max_depth {
                 return Err(TOO_DEEP);
             }
