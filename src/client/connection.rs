@@ -109,6 +109,11 @@ impl Connection {
         self.looked
     }
 
+    /// Whether the frame at the head was found to be incomplete.
+    pub fn has_begun(&self) -> bool {
+        self.incomplete_since.is_some()
+    }
+
     /// Bytes that were read and not taken.
     pub fn buffered(&self) -> usize {
         self.buffer.len()
@@ -137,9 +142,19 @@ impl Connection {
                 self.excuse_late_reader(settings);
                 Read::Bytes(count)
             }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.rest();
+                Read::Nothing
+            }
             Err(error) => Read::End(error.to_string()),
         })
+    }
+
+    /// All whole frames were taken: memory to read into is for the next client that reads.
+    fn rest(&mut self) {
+        if !self.buffer.expects_large() {
+            spare::give_back(self.buffer.release());
+        }
     }
 
     /// Takes the next message out of what was read; malformed frames before it are dropped.
@@ -153,14 +168,10 @@ impl Connection {
             let body = match self.buffer.cut(settings.max_message_size) {
                 Cut::Frame(body) => body,
                 Cut::Incomplete => {
-                    if self.buffer.len() == 0 {
-                        self.incomplete_since = None;
-                    } else if self.incomplete_since.is_none() {
+                    if self.buffer.len() > 0 && self.incomplete_since.is_none() {
                         self.incomplete_since = Some(Monotonic::now());
                     }
-                    if !self.buffer.expects_large() {
-                        spare::give_back(self.buffer.release());
-                    }
+                    self.rest();
                     return Ok(Next::Nothing);
                 }
                 Cut::TooLarge(body) => {
@@ -170,6 +181,9 @@ impl Connection {
             };
             let frame = self.buffer.take(body)?;
             self.incomplete_since = None;
+            if self.buffer.len() == 0 {
+                self.rest();
+            }
             let is_first = !std::mem::replace(&mut self.greeted, true);
             let fields = match envelope::check(&frame, settings.max_depth) {
                 Ok(fields) => fields,

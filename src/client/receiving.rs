@@ -7,7 +7,12 @@ use crate::{Error, Message, Result};
 
 impl State {
     /// The next message or end that has arrived.
+    #[inline]
     pub fn take_arrived(&mut self) -> Result<Option<Arrived>> {
+        let has_bytes = matches!(&self.link, Link::Up(connection) if connection.buffered() > 0);
+        if !has_bytes && self.inbox.is_empty() {
+            return Ok(None);
+        }
         let was_full = !self.line.is_empty() && !self.has_room_to_read();
         let arrived = self.next_arrived()?;
         // A sender that waits reads on.
@@ -91,6 +96,9 @@ impl State {
         let Link::Up(connection) = &mut self.link else {
             return Ok(());
         };
+        if !connection.has_begun() {
+            return Ok(());
+        }
         match connection.check_overdue(&self.settings, &mut self.stats)? {
             Overdue::No => Ok(()),
             Overdue::Ended(reason) => self.end_of_stream(reason),
