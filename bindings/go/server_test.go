@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,6 +145,26 @@ func TestTCP(t *testing.T) {
 			client.ServerUID() != -1 {
 			t.Errorf("%s, uid %d", client.Address(), client.ServerUID())
 		}
+	}
+}
+
+func TestAToken(t *testing.T) {
+	sandbox(t)
+	token := func(token string) dotsock.Option { return dotsock.Set("token", token) }
+	server := listen(t, "my_event", dotsock.TCP(), dotsock.Port(0), token("secret"))
+	_, err := dotsock.Dial(background(t), "my_event", dotsock.TCP(), token("guess"))
+	if !errors.Is(err, dotsock.ErrPermission) || !strings.Contains(err.Error(), "token_file") {
+		t.Errorf("got %v, want ErrPermission that says what to check", err)
+	}
+	stranger := dial(t, "my_event", dotsock.TCP())
+	if _, err := stranger.Receive(background(t)); !errors.Is(err, dotsock.ErrPermission) {
+		t.Errorf("got %v, want ErrPermission", err)
+	}
+	client := dial(t, "my_event", dotsock.TCP(), token("secret"))
+	nextEvent(t, server, dotsock.ClientConnected)
+	send(t, server, numbered{1})
+	if number(t, receive(t, client)) != 1 {
+		t.Error("another message")
 	}
 }
 

@@ -369,6 +369,31 @@ test("a server that is full refuses, and one that denies says so", function()
     end
 end)
 
+test("a token lets those alone in who know it", function()
+    local event = check.event()
+    local function options(token)
+        return { transport = "tcp", port_range_end = 9999, token = token, auto_reconnect = true }
+    end
+    local server = dotsock.listen(event, options "secret")
+    server:send { a = 1 }
+    local stranger = dotsock.client(event, options "guess"):open()
+    local client = dotsock.client(event, options "secret"):open()
+    check.wait_for("the refusal", function()
+        server:step(0)
+        local message, _, why = stranger:recv(10)
+        equal(message, nil)
+        return why == status.PERMISSION
+    end)
+    stranger:close()
+    check.wait_for("the message", function()
+        server:step(0)
+        local message = client:recv(10)
+        return message and message.data.a == 1
+    end)
+    server:close()
+    client:close()
+end)
+
 test("a client may come before its server", function()
     local event = check.event()
     local client = dotsock.client(event, { reconnect_delay = 0.01 }):open()
