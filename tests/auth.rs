@@ -438,7 +438,7 @@ fn false_server(more: &[(&str, &str)]) -> (TcpListener, Setup) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port().to_string();
     let setup = Setup::new(
-        &[&[("token", TOKEN), ("port", &*port), ("default_timeout", "0.4")], more].concat(),
+        &[&[("token", TOKEN), ("port", &*port), ("default_timeout", "1")], more].concat(),
     );
     (listener, setup)
 }
@@ -672,24 +672,66 @@ fn a_handshake_can_be_cancelled_and_disconnected() {
     }
 }
 
+fn open_sockets() -> usize {
+    let entries = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = entries.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
+#[test]
+fn a_stop_closes_those_who_wait_though_a_child_has_their_sockets() {
+    let setup = with_token(&[]);
+    let server = started(&setup);
+    let mut stranger = Raw::connect(&server);
+    stranger.nonce();
+    // SAFETY: the child only waits to be killed.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        // SAFETY: takes nothing; an end by SIGALRM comes in any case.
+        unsafe {
+            libc::alarm(60);
+            libc::pause();
+            libc::_exit(0)
+        };
+    }
+    server.stop().unwrap();
+    assert!(stranger.hear().is_none());
+    // SAFETY: kills and waits for the child made above.
+    unsafe {
+        libc::kill(child, libc::SIGKILL);
+        libc::waitpid(child, std::ptr::null_mut(), 0);
+    }
+}
+
 #[test]
 fn a_forked_child_does_a_handshake_no_harm() {
     let (listener, setup) = false_server(&[("default_timeout", "20")]);
-    let other = client(&setup, &[]);
+    let other = &client(&setup, &[]);
     std::thread::scope(|scope| {
-        let connecting = scope.spawn(|| other.connect());
+        let (told, thread) = std::sync::mpsc::channel();
+        let connecting = scope.spawn(move || {
+            // SAFETY: takes nothing and cannot fail.
+            told.send(unsafe { libc::gettid() }).unwrap();
+            other.connect()
+        });
         let mut raw = Raw::accept(&listener);
         let mine = [5; 32];
         raw.say(&framed(MessageType::Control, &auth(Some(&mine), None)));
         let (theirs, _) = raw.nonce();
+        // What is locked at the moment of a fork is left alone.
+        let stat = format!("/proc/self/task/{}/stat", thread.recv().unwrap());
+        wait_until("it sleeps", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
         // SAFETY: the child only drops a client, makes a call on it and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
             let is_forked = other.connect().is_err_and(|error| error.status() == Status::Forked);
+            let before = open_sockets();
             // SAFETY: the parent goes on with the original; this copy is used here alone.
-            drop(unsafe { std::ptr::read(&other) });
+            drop(unsafe { std::ptr::read(other) });
+            // Or the connection would live on here, whatever the parent does.
+            let is_closed = open_sockets() == before - 1;
             // SAFETY: ends the child at once.
-            unsafe { libc::_exit(i32::from(!is_forked)) };
+            unsafe { libc::_exit(i32::from(!is_forked) + 2 * i32::from(!is_closed)) };
         }
         let mut status = -1;
         // SAFETY: waits for the child made above.

@@ -104,7 +104,8 @@ impl Handshake {
         let text = match self.answered {
             None => format!(
                 "The server at {address} did not ask for the token within {seconds} s \
-                 (default_timeout), and is refused: set the same token there, or none here"
+                 (default_timeout), and is refused: is it busy, or has it no token? Set the same \
+                 one on both sides, or none"
             ),
             Some(_) => format!(
                 "The server at {address} did not show within {seconds} s (default_timeout) that it \
