@@ -18,14 +18,12 @@ pub(super) struct Wake {
 impl Wake {
     /// What a call that waits polls beside its socket.
     pub fn event(&self) -> Result<&EventFd> {
-        self.event.get_or_try_init(|| {
-            let event = EventFd::new().map_err(|error| {
-                Error::os(Status::Io, "No descriptor to wait with could be made", &error)
-            })?;
-            // Pairs with the fence in `cancel`: it sees the event, or we see its call.
-            fence(Ordering::SeqCst);
-            Ok(event)
-        })
+        let event = self.event.get_or_try_init(EventFd::new).map_err(|error| {
+            Error::os(Status::Io, "No descriptor to wait with could be made", &error)
+        })?;
+        // Pairs with the fence in `cancel`: it sees the event, or we see its call.
+        fence(Ordering::SeqCst);
+        Ok(event)
     }
 
     /// Safe in a signal handler.

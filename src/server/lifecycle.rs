@@ -121,6 +121,7 @@ impl Shared {
             Error::os(Status::Io, "Cannot make the descriptors of a server", &error)
         };
         let io = self.io.get_or_try_init(|| Io::new().map(Arc::new)).map_err(failed)?;
+        self.cancels.event_is_made();
         self.lock().delivery.common.begin(io.clone());
         if mode == Mode::Open {
             self.outer(io).map_err(failed)?;
@@ -205,7 +206,7 @@ impl Shared {
                 continue;
             }
             if woken {
-                self.quiet_cancel(io);
+                self.cancels.quiet(&io.cancel);
             }
             let watched = [
                 (io.epoll.as_fd(), WaitFor::Read),
@@ -215,7 +216,7 @@ impl Shared {
             // `ready` is for `next`: it tells of what its engine has, and of its end.
             let watched = if mode == Mode::Open { &watched[..] } else { &watched[..2] };
             match sys::poll(watched, remaining) {
-                Ok(Readiness::Interrupted) if !self.cancel_is_pending() => {
+                Ok(Readiness::Interrupted) if !self.cancels.is_pending() => {
                     return Turn::Interrupted;
                 }
                 _ => woken = true,

@@ -9,10 +9,12 @@
 //! | `sending`, `waiting` | sends, and senders that wait for room |
 //! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
 //! | `farewell` | closing a connection without taking anything away |
+//! | `cancels` | calls of `cancel`, from anywhere |
 //! | `io` | the descriptors, and what threads ask of the engine |
 
 mod backlog;
 mod burst;
+mod cancels;
 mod common;
 mod connection;
 mod delivery;

@@ -79,7 +79,7 @@ impl Shared {
     fn wait_for_room(&self, mut wait: Wait, client: Option<&str>) -> Result<()> {
         let limit = self.settings.send_timeout.unwrap_or(self.settings.default_timeout);
         let deadline = Monotonic::now().after(limit);
-        let cancels = self.cancels();
+        let cancels = self.cancels.asked();
         let Some(io) = self.io.get() else { return Err(self.not_running()) };
         let mut interrupted = false;
         loop {
@@ -108,7 +108,7 @@ impl Shared {
             let slept = wait.sleep(&sockets, &io.cancel, remaining);
             // Nobody hears of a broadcast that was cut short, so no signal does that.
             interrupted = client.is_some() && matches!(slept, Ok(Readiness::Interrupted));
-            self.quiet_cancel(io);
+            self.cancels.quiet(&io.cancel);
         }
     }
 
@@ -122,8 +122,8 @@ impl Shared {
     ) -> Option<Error> {
         let Phase::Running(mode) = state.phase else { return Some(self.not_running()) };
         // A server on its own thread has no loop that a cancel would be kept for.
-        let pending = mode != super::shared::Mode::Thread && self.cancel_is_pending();
-        if pending || self.cancels() != cancels {
+        let pending = mode != super::shared::Mode::Thread && self.cancels.is_pending();
+        if pending || self.cancels.asked() != cancels {
             return Some(Error::new(
                 Status::Cancelled,
                 "A send that waited for room was cancelled",

@@ -13,6 +13,7 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::Hooks;
+use super::cancels::Cancels;
 use super::delivery::Delivery;
 use super::engine::{Engine, Happened};
 use super::io::Io;
@@ -104,8 +105,7 @@ pub(crate) struct Shared {
     /// Signalled whenever `phase` or `driver` changes.
     pub changed: Condvar,
     state: Mutex<State>,
-    cancels: AtomicU64,
-    cancels_taken: AtomicU64,
+    pub cancels: Cancels,
 }
 
 /// The state, locked. Log records that arose meanwhile are handed on once the lock is released.
@@ -171,8 +171,7 @@ impl Shared {
                 last_words: Vec::new(),
             }),
             settings,
-            cancels: AtomicU64::new(0),
-            cancels_taken: AtomicU64::new(0),
+            cancels: Cancels::default(),
         })
     }
 
@@ -224,44 +223,18 @@ impl Shared {
         Error::new(Status::NoClient, text)
     }
 
-    /// Safe in a signal handler: two loads, an addition and a write.
+    /// Safe in a signal handler: a load, an addition and a write.
     pub fn cancel(&self) {
-        self.cancels.fetch_add(1, Ordering::SeqCst);
-        if let Some(io) = self.io.get() {
-            io.cancel.signal();
-        }
-    }
-
-    /// How often `cancel` was called; a sender that waits notices that it was called again.
-    pub fn cancels(&self) -> u64 {
-        self.cancels.load(Ordering::SeqCst)
-    }
-
-    pub fn cancel_is_pending(&self) -> bool {
-        self.cancels() != self.cancels_taken.load(Ordering::SeqCst)
+        self.cancels.ask(|| self.io.get().map(|io| &io.cancel));
     }
 
     /// Takes a pending cancel. Senders that wait are woken, since its descriptor is quiet now.
     pub fn take_cancel(&self, state: &State) -> bool {
-        if !self.cancel_is_pending() {
+        if !self.cancels.take(self.io.get().map(|io| &io.cancel)) {
             return false;
         }
-        if let Some(io) = self.io.get() {
-            // Before the count is read: the signal of a later one must stay.
-            io.cancel.clear();
-        }
-        self.cancels_taken.store(self.cancels(), Ordering::SeqCst);
         state.delivery.clients.values().for_each(|client| client.wake_all());
         true
-    }
-
-    /// Quiets the descriptor of a cancel that was taken before its signal came, which would keep
-    /// everybody awake.
-    pub fn quiet_cancel(&self, io: &Io) {
-        io.cancel.clear();
-        if self.cancel_is_pending() {
-            io.cancel.signal();
-        }
     }
 }
 
