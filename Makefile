@@ -29,6 +29,9 @@ help:
 	@echo 'make test        every test'
 	@echo 'make faults      the long form of the tests of docs/reliability.md: about an hour'
 	@echo 'make fuzz        SECONDS=$(SECONDS) of each fuzz target, sanitized where it can be (TARGETS=...)'
+	@echo 'make sanitize    the C tests with the library itself under sanitizers, where a nightly'
+	@echo '                 toolchain is found (PROGRAMS=...)'
+	@echo 'make models      the hand-over of wake-ups under a model checker (PREEMPTIONS=$(PREEMPTIONS))'
 	@echo 'make soak        MINUTES=$(MINUTES) of everything at once, every message accounted for'
 	@echo 'make budgets     instructions and system calls for each message, against their budgets'
 	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
@@ -71,6 +74,8 @@ test: tools all-checks
 	tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
 	tests/faults/run.sh $(STAGE) --quick
+	tests/c/run.sh $(STAGE) --sanitize address,undefined
+	$(MAKE) --no-print-directory models
 	$(MAKE) --no-print-directory budgets
 	$(MAKE) --no-print-directory -C bindings/lua test-lua STAGE=$(STAGE)
 	$(MAKE) --no-print-directory -C bindings/go test-go-where-it-is STAGE=$(STAGE)
@@ -105,6 +110,17 @@ SECONDS ?= 300
 fuzz:
 	@tests/tools.sh c++ cargo-fuzz
 	fuzz/run.sh --sanitize --seconds $(SECONDS) $(TARGETS)
+
+.PHONY: sanitize
+sanitize: stage
+	@tests/tools.sh cc pkg-config valgrind clang
+	tests/sanitize.sh $(STAGE) $(PROGRAMS)
+
+# PREEMPTIONS=3 looks at many more interleavings, for hours.
+PREEMPTIONS ?= 2
+.PHONY: models
+models:
+	cd tests/models && LOOM_MAX_PREEMPTIONS=$(PREEMPTIONS) $(CARGO) test --locked --quiet -- --nocapture
 
 MINUTES ?= 30
 soak:
@@ -191,6 +207,7 @@ abi-write: tools stage
 format:
 	$(CARGO) fmt
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --manifest-path tests/models/Cargo.toml
 
 lint:
 	$(CARGO) clippy --locked --all-targets --features micro -- -D warnings
@@ -201,6 +218,7 @@ type-check:
 all-checks: lint type-check
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
+	$(CARGO) fmt --check --manifest-path tests/models/Cargo.toml
 
 clean:
 	$(CARGO) clean

@@ -217,7 +217,7 @@ static void *read_numbers(void *argument)
         CHECK_INT(number_of(message), n);
         sock_message_free(message);
     }
-    of[2] = 1;
+    __atomic_store_n(&of[2], 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
 

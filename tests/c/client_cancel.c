@@ -105,7 +105,7 @@ static void check_handler(void (*handler)(int), int expected)
     client = join("e", NULL);
     pthread_t thread = check_thread(kill_often, &self);
     CHECK_STATUS(sock_client_recv(client, -1, &message), expected);
-    returned = 1;
+    __atomic_store_n(&returned, 1, __ATOMIC_SEQ_CST);
     check_join(thread);
     sock_client_free(client);
     sock_server_free(server);
@@ -123,7 +123,7 @@ TEST(a_handler_with_sa_restart_interrupts_too)
     CHECK_OK(sock_client_open(client));
     pthread_t thread = check_thread(kill_often, &self);
     CHECK_STATUS(sock_client_recv(client, -1, &message), DOTSOCK_E_INTERRUPTED);
-    returned = 1;
+    __atomic_store_n(&returned, 1, __ATOMIC_SEQ_CST);
     check_join(thread);
     sock_client_free(client);
 }

@@ -1,27 +1,35 @@
 #!/usr/bin/env bash
 # Builds the C tests and the examples against an installed dotsock, and runs them.
 #
-#     run.sh PREFIX [--valgrind] [NAME ...]
+#     run.sh PREFIX [--valgrind | --helgrind | --sanitize LIST] [NAME ...]
 #
 # PREFIX is where `make install` put it. With names, only those programs are run (an example is
-# called example-hooks). CHECK_SLOW=n multiplies every deadline.
+# called example-hooks). CHECK_SLOW=n multiplies every deadline. --sanitize has the compiler put
+# sanitizers into the programs: address,undefined, or thread where the library has it too.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 examples=$here/../../examples-c
-usage() { sed -n '2,7s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ $# -ge 1 ] || usage
 prefix=$1
 shift
-valgrind=""
+valgrind="" sanitize=""
 names=()
-for argument in "$@"; do
-    case $argument in
+while [ $# -gt 0 ]; do
+    case $1 in
     --valgrind) valgrind="valgrind -q --error-exitcode=99 --leak-check=full --track-fds=no" ;;
+    --helgrind) valgrind="valgrind -q --error-exitcode=99 --tool=helgrind --suppressions=$here/helgrind.supp" ;;
+    --sanitize)
+        [ $# -ge 2 ] || usage
+        sanitize="-fsanitize=$2 -fno-sanitize-recover=all -fno-omit-frame-pointer"
+        shift
+        ;;
     -*) usage ;;
-    *) names+=("$argument") ;;
+    *) names+=("$1") ;;
     esac
+    shift
 done
 
 pc=$(find "$prefix" -name dotsock.pc -print -quit 2>/dev/null)
@@ -31,22 +39,23 @@ flags=$(pkg-config --cflags --libs dotsock) || exit 2
 libdir=$(pkg-config --variable=libdir dotsock)
 export LD_LIBRARY_PATH=$libdir${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
 [ -z "$valgrind" ] || export CHECK_SLOW=${CHECK_SLOW:-10} CHECK_VALGRIND=1
+[ -z "$sanitize" ] || export CHECK_SLOW=${CHECK_SLOW:-3}
 
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
-export here examples build valgrind flags
+export here examples build valgrind sanitize flags
 export limit=$((60 * ${CHECK_SLOW:-1}))
 
 # ---- building ----
 
 build_test() {
     # shellcheck disable=SC2086
-    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -g -I"$here" "$here/$1.c" -o "$build/$1" $flags -pthread
+    ${CC:-cc} -std=c11 -Wall -Wextra -Werror -g $sanitize -I"$here" "$here/$1.c" -o "$build/$1" $flags -pthread ${LDFLAGS:-}
 }
 build_example() {
     # The link line that the README names, and nothing else.
     # shellcheck disable=SC2086
-    ${CC:-cc} -Wall -Wextra -Wpedantic -Werror -g "$examples/$1.c" -o "$build/example-$1" $flags
+    ${CC:-cc} -Wall -Wextra -Wpedantic -Werror -g $sanitize "$examples/$1.c" -o "$build/example-$1" $flags ${LDFLAGS:-}
 }
 build_one() {
     case $1 in

@@ -7,9 +7,10 @@ static volatile sig_atomic_t handled;
 static void cancel_handler(int signal)
 {
     (void)signal;
-    int kept = errno = 4711;
+    int before = errno, kept = errno = 4711;
     sock_server_cancel(server);
     handled = errno == kept ? handled + 1 : -1000; /* errno is kept */
+    errno = before;
 }
 
 static void count_handler(int signal)
@@ -171,7 +172,7 @@ TEST(a_handler_interrupts_run_and_next)
     CHECK_STATUS(sock_server_next(server, -1, &event), DOTSOCK_E_INTERRUPTED);
     CHECK_OK(sock_server_stop(server)); /* goes on to its end, whatever signals come */
     CHECK_STATUS(sock_server_run(server), DOTSOCK_E_INTERRUPTED);
-    returned = 1;
+    __atomic_store_n(&returned, 1, __ATOMIC_SEQ_CST);
     check_join(thread);
     CHECK(handled > 0);
     CHECK_INT(sock_server_is_running(server), 1);

@@ -210,7 +210,7 @@ TEST(starts_stops_sends_and_clients_at_once)
     threads[3] = check_thread(come_and_go, NULL);
     check_join(threads[0]);
     check_join(threads[1]);
-    finished = 1;
+    __atomic_store_n(&finished, 1, __ATOMIC_SEQ_CST);
     check_join(threads[2]);
     check_join(threads[3]);
     CHECK_OK(sock_server_stop(server));
