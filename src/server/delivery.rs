@@ -340,10 +340,11 @@ impl Delivery {
     }
 
     /// The timer of a burst went off: writes a tail that its sender has left behind, and what there
-    /// was no memory for.
-    pub fn look_after_tail(&mut self) {
+    /// was no memory for. Whether that was due, which others may have to do as well.
+    pub fn look_after_tail(&mut self) -> bool {
         let is_due = |due: &mut Monotonic| *due <= Monotonic::now();
-        if self.common.starving.take_if(is_due).is_some() {
+        let were_starving = self.common.starving.take_if(is_due).is_some();
+        if were_starving {
             for (id, client) in &mut self.clients {
                 if client.is_starved() && client.waiting.is_empty() {
                     client.write(*id, &mut self.common);
@@ -355,12 +356,15 @@ impl Delivery {
             self.distribute(Write::Now);
             self.burst.wrote(now, WallClock::now(), self.common.live);
         }
-        let Some(io) = &self.common.io else { return };
-        if self.burst.goes_on(self.collected.is_empty(), now) {
-            io.tail.arm(TAIL);
-        } else if let Some(due) = self.common.starving {
-            io.tail.arm(due.remaining());
+        let goes_on = self.burst.goes_on(self.collected.is_empty(), now);
+        if let Some(io) = &self.common.io {
+            if goes_on {
+                io.tail.arm(TAIL);
+            } else if let Some(due) = self.common.starving {
+                io.tail.arm(due.remaining());
+            }
         }
+        were_starving
     }
 
     /// Whether the library's own thread stands ready to write a tail.

@@ -199,7 +199,10 @@ impl Engine {
             token::DEADLINE => self.expire(shared),
             token::TAIL => {
                 self.io.tail.clear();
-                shared.lock_in_engine().delivery.look_after_tail();
+                let were_starving = shared.lock_in_engine().delivery.look_after_tail();
+                if were_starving {
+                    self.attend_starved_visitors(shared);
+                }
             }
             token::CANCEL => {
                 // In any case: this one may have been taken before its signal came.
@@ -410,8 +413,7 @@ impl Engine {
             state.delivery.burst.end();
         }
         self.close_gate(shared);
-        let ids: Vec<u64> = self.connections.keys().copied().collect();
-        for id in ids {
+        while let Some(id) = self.connections.keys().next().copied() {
             self.leave(id, false, shared);
         }
     }

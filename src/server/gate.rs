@@ -117,6 +117,16 @@ impl Engine {
         }
     }
 
+    /// Goes on with those that there was no memory to say something to.
+    pub(super) fn attend_starved_visitors(&mut self, shared: &Shared) {
+        let Some(gate) = &self.gate else { return };
+        let starved = |(_, visitor): &(&u64, &Visitor)| visitor.recipient.is_starved();
+        let ids: Vec<u64> = gate.visitors.iter().filter(starved).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.attend_visitor(id, shared);
+        }
+    }
+
     /// Its time is up, once what has arrived was read.
     pub(super) fn judge_visitor(&mut self, id: u64, shared: &Shared) {
         self.attend_visitor(id, shared);

@@ -4,6 +4,7 @@
  *     hostile attacks SECONDS        each attack for so long, on Unix sockets and TCP
  *     hostile kill TIMES             the server is killed so often, at random moments
  *     hostile soak MINUTES           all of it at once
+ *     hostile ... unix|tcp           one transport alone
  *     SEED=n in the environment repeats a run's random choices.
  *
  * The server, each client and each attacker are processes of their own. The server sends numbered
@@ -614,7 +615,8 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
 
 int main(int argc, char **argv)
 {
-    double amount = argc == 3 ? atof(argv[2]) : 0;
+    double amount = argc == 3 || argc == 4 ? atof(argv[2]) : 0;
+    const char *alone = argc == 4 ? argv[3] : NULL;
     setvbuf(stdout, NULL, _IOLBF, 0);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (amount <= 0 || shared == MAP_FAILED || !mkdtemp(directory))
@@ -625,6 +627,8 @@ int main(int argc, char **argv)
     srandom((unsigned)shared->seed);
     numbered_pad(0, 0);
     for (int transport = DOTSOCK_UNIX; transport <= DOTSOCK_TCP && !shared->complaints; transport++) {
+        if (alone && strcmp(alone, name_of(transport)) != 0)
+            continue;
         if (strcmp(argv[1], "attacks") == 0)
             attacks_on(transport, (int64_t)(amount * 1000));
         else if (strcmp(argv[1], "kill") == 0)

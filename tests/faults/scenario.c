@@ -552,6 +552,7 @@ static void live(void)
     MAKE(options, sock_options_new());
     PERSIST(sock_options_set(options, "socket_dir", sockets));
     PERSIST(sock_options_set(options, "port", the->transport == DOTSOCK_TCP ? "0" : ""));
+    PERSIST(sock_options_set(options, "token", the->token));
     PERSIST(sock_options_set(options, "default_timeout", "3"));
     PERSIST(sock_options_set(options, "reconnect_delay", "0.002"));
     PERSIST(sock_options_set(options, "reconnect_max_delay", "0.02"));

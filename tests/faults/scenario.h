@@ -7,6 +7,7 @@
 struct scenario {
     int transport;                  /* DOTSOCK_UNIX, DOTSOCK_TCP */
     int threaded;                   /* sock_server_start, or sock_server_open and sock_server_next */
+    const char *token;              /* "": anybody may connect */
     size_t large;                   /* bytes of a large message */
     const struct fault_plan *fault; /* NULL: nothing fails */
     const char *directory;          /* an empty one */

@@ -168,7 +168,9 @@ impl World {
             4 | 5 => self.delivery.uncork(),
             6 => self.delivery.set_standby(true),
             7 => self.delivery.set_standby(false),
-            8 => self.delivery.look_after_tail(),
+            8 => {
+                self.delivery.look_after_tail();
+            }
             9 => self.give_up(),
             10 | 11 => self.look_again(true),
             12 => self.look_again(false),
