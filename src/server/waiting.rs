@@ -190,6 +190,10 @@ impl Wait {
         let timeout = if is_blind { timeout.min(BLIND) } else { timeout };
         watched.extend(sockets.iter().map(|socket| (socket.as_fd(), WaitFor::Write)));
         let result = sys::poll(&watched, Some(timeout));
+        if result.is_err() {
+            // Not even memory to wait with: it would try again at once, for ever.
+            std::thread::sleep(timeout.min(BLIND));
+        }
         if let Some(wake) = &self.waiter.0 {
             wake.clear();
         }

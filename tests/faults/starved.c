@@ -94,23 +94,25 @@ static void finish(void)
     sock_server_free(server);
 }
 
-/* From the `first` write on, none succeeds for FOR_MS. */
-static void starve(uint64_t first)
+/* From the `first` one on, no such call succeeds for FOR_MS. */
+static void deny(int call, int error, uint64_t first)
 {
     struct fault_plan plan = {
-        .call = CALL_SEND, .kind = FAULT_ERROR, .error = ENOBUFS, .first = first, .for_ms = FOR_MS};
+        .call = call, .kind = FAULT_ERROR, .error = error, .first = first, .for_ms = FOR_MS};
     fault_begin(&plan);
 }
+
+static void starve(uint64_t first) { deny(CALL_SEND, ENOBUFS, first); }
 
 /* One write every EVERY_MS, and `besides` for what a call tries at once. */
 static void check_attempts(unsigned besides)
 {
     uint64_t hits = fault_hits();
-    printf("%-60s %4llu writes in vain\n", doing, (unsigned long long)hits);
+    printf("%-60s %4llu attempts in vain\n", doing, (unsigned long long)hits);
     if (hits == 0)
         fail("nothing failed");
     if (hits > FOR_MS / EVERY_MS + besides)
-        fail("%llu writes in vain: it did not wait by the clock", (unsigned long long)hits);
+        fail("%llu attempts in vain: it did not wait by the clock", (unsigned long long)hits);
     fault_end();
 }
 
@@ -218,6 +220,23 @@ static void server_sends(int transport, int threaded, const char *policy, uint64
     finish();
 }
 
+/* A send waits for room, and there is not even memory to wait with. */
+static void server_cannot_wait(void)
+{
+    doing = "a send that waits for room, without memory for poll";
+    begin(DOTSOCK_UNIX, 1, "block", "0.4");
+    uint64_t dropped = 0;
+    for (int i = 1; i <= 8; i++)
+        MUST(sock_send_data(server, DOTSOCK_DATA, bytes, message(-1, i, LARGE), NULL));
+    deny(CALL_POLL, ENOMEM, 1);
+    MUST(sock_send_data(server, DOTSOCK_DATA, bytes, message(-1, 9, LARGE), NULL));
+    MUST(sock_server_stat(server, "messages_dropped", &dropped));
+    if (dropped != 1)
+        fail("%llu messages were dropped", (unsigned long long)dropped);
+    check_attempts(20);
+    finish();
+}
+
 /* One that is gone altogether, while the server still has something for it: epoll says so without
  * end, and nobody has asked it. */
 static void server_takes_leave(void)
@@ -270,6 +289,7 @@ int main(void)
                 server_sends(transport, threaded, blocks ? "block" : "drop_oldest", 2, LARGE / 2);
             }
     }
+    server_cannot_wait();
     server_takes_leave();
     nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return 0;
