@@ -34,6 +34,7 @@ help:
 	@echo 'make models      the hand-over of wake-ups under a model checker (PREEMPTIONS=$(PREEMPTIONS))'
 	@echo 'make soak        MINUTES=$(MINUTES) of everything at once, every message accounted for'
 	@echo 'make budgets     instructions and system calls for each message, against their budgets'
+	@echo 'make budgets-where   where these instructions go: a tree of each path'
 	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
 	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
@@ -87,6 +88,11 @@ budgets budgets-write: stage
 	$(PYTHON) -m unittest discover -q -b -s tests/budgets
 	$(PYTHON) -m unittest discover -q -b -s benches
 	tests/budgets/check.py $(STAGE) $(if $(filter budgets-write,$@),--write)
+
+.PHONY: budgets-where
+budgets-where: stage
+	@tests/tools.sh $(BUDGET_TOOLS)
+	@tests/budgets/where.py $(STAGE)
 
 .PHONY: bench
 bench: stage

@@ -104,18 +104,23 @@ class Bench:
 
     def instructions(self):
         """Instructions of one operation of each path."""
-        self.build("instructions")
-        self.run("valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
-                 "--callgrind-out-file=counts", "./instructions")
         counted = {}
-        for dump in sorted(self.work.glob("counts.*"), key=lambda path: int(path.suffix[1:])):
-            text = dump.read_text()
-            path, operations = re.search(r"Client Request: (\w+)/(\d+)", text).groups()
+        for path, operations, text in self.dumps():
             total = re.search(r"^totals: (\d+)", text, re.MULTILINE)[1]
-            counted[path] = round(int(total) / int(operations), 1)
+            counted[path] = round(int(total) / operations, 1)
         if not counted:
             raise Failed("callgrind has counted nothing")
         return counted
+
+    def dumps(self):
+        """What callgrind says of each path: its name, how many operations, where the cost is."""
+        self.build("instructions")
+        self.run("valgrind", "-q", "--tool=callgrind", "--collect-atstart=no",
+                 "--callgrind-out-file=counts", "./instructions")
+        for dump in sorted(self.work.glob("counts.*"), key=lambda path: int(path.suffix[1:])):
+            text = dump.read_text()
+            path, operations = re.search(r"Client Request: (\w+)/(\d+)", text).groups()
+            yield path, int(operations), text
 
     def calls(self):
         """System calls by path and side; what the client says of each path."""

@@ -1,8 +1,9 @@
-"""What check.py makes of a log of strace. `python3 -m unittest discover -s tests/budgets`"""
+"""What check.py makes of a log of strace, and where.py of a dump. `python3 -m unittest discover -s tests/budgets`"""
 
 import unittest
 
 import check
+import where
 
 LOG = """\
 10 prctl(PR_SET_NAME, "other")      = 0
@@ -37,6 +38,30 @@ class Calls(unittest.TestCase):
             row, over = check.row_of_calls(counts, said, "burst", "server", unit, limit)
             self.assertIn("sendto 1", row)
             self.assertEqual(over is not None, fails)
+
+DUMP = """\
+fn=(1) walk
+0 5
+cfn=(2) sock_send'2
+calls=10 7
+0 1000
+fn=(2)
+7 100
+cfn=(3) <dotsock::server::Server<T>>::dispatch::h0123456789abcdef
+calls=10 9
++1 900
+fn=(3)
+9 880
+* 20
+"""
+
+
+class Where(unittest.TestCase):
+    def test_a_function_stands_below_its_caller_with_its_share(self):
+        lines = where.tree(where.Calls(DUMP), 10).splitlines()
+        self.assertRegex(lines[0], "100% +100  sock_send$")
+        self.assertRegex(lines[1], " 90% +90    [^ ]*dispatch$")
+        self.assertEqual(len(lines), 2)
 
 
 if __name__ == "__main__":
