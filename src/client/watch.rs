@@ -2,8 +2,12 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
 
 use crate::sys::{Epoll, EventFd, Interest, Monotonic, TimerFd};
+
+/// How often a socket is looked at that cannot be watched.
+const BLIND: Duration = Duration::from_millis(10);
 
 /// An epoll around whatever socket there is, and what no socket can say.
 #[derive(Debug)]
@@ -42,23 +46,34 @@ impl Watch {
 
     /// Makes the descriptor say what is wanted; no system call where it says so already.
     pub fn set(&mut self, wanted: Wanted) {
-        // A socket that cannot be watched must not hang the program: it then polls.
-        let ready = wanted.ready | self.set_socket(wanted.socket).is_err();
-        if ready != self.is_ready {
-            if ready {
+        let due = match self.set_socket(wanted.socket) {
+            Ok(()) => wanted.due,
+            Err(_) => Some(self.look_again(wanted.due)),
+        };
+        if wanted.ready != self.is_ready {
+            if wanted.ready {
                 self.ready.signal()
             } else {
                 self.ready.clear()
             }
-            self.is_ready = ready;
+            self.is_ready = wanted.ready;
         }
-        if wanted.due != self.armed {
-            match wanted.due {
+        if due != self.armed {
+            match due {
                 Some(due) => self.timer.arm(due.remaining()),
                 None => self.timer.disarm(),
             }
-            self.armed = wanted.due;
+            self.armed = due;
         }
+    }
+
+    /// A socket that cannot be watched, for want of memory or over the user's limit, is looked at
+    /// by the clock.
+    fn look_again(&self, due: Option<Monotonic>) -> Monotonic {
+        let now = Monotonic::now();
+        let soon = now.after(BLIND);
+        let soon = self.armed.filter(|armed| *armed > now).map_or(soon, |armed| armed.min(soon));
+        due.map_or(soon, |due| due.min(soon))
     }
 
     fn set_socket(&mut self, wanted: Option<(BorrowedFd, Interest)>) -> io::Result<()> {

@@ -105,6 +105,8 @@ static int bare_socket(void)
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     snprintf(address.sun_path, sizeof address.sun_path, "%s/e.sock", sockets);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        fail("socket: %m");
     for (int64_t until = now_ms() + PATIENCE_MS; connect(fd, (struct sockaddr *)&address, sizeof address) != 0;) {
         if (errno != EAGAIN || now_ms() > until)
             fail("connect: %m");
@@ -194,6 +196,10 @@ static void many_clients(void)
 {
     enum { MANY = 800 };
     int fds[MANY];
+    struct rlimit limit;
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max < 2048 ? limit.rlim_max : 2048;
+    setrlimit(RLIMIT_NOFILE, &limit);
     begin("drop_oldest", "0");
     for (int i = 0; i < MANY; i++)
         fds[i] = bare_socket();

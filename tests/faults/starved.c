@@ -148,6 +148,31 @@ static void client_receives(int transport, int blocking)
     finish();
 }
 
+/* Its socket cannot be watched, as when the user's limit of those is reached. */
+static void client_is_blind(int transport)
+{
+    doing = "a client whose socket cannot be watched";
+    begin(transport, 1, "drop_oldest", "");
+    sock_message *got = NULL;
+    if (sock_client_fd(client) < 0)
+        fail("no descriptor");
+    MUST(sock_client_disconnect(client));
+    deny(CALL_EPOLL_ADD, ENOSPC, 2); /* the first is the server's, of the client that comes */
+    MUST(sock_client_connect(client));
+    MUST(sock_send_data(server, DOTSOCK_DATA, bytes, message(-1, 1, 100), NULL));
+    int wakes = 0;
+    for (int64_t until = now_ms() + FOR_MS; now_ms() < until; wakes++) {
+        struct pollfd entry = {.fd = sock_client_fd(client), .events = POLLIN};
+        poll(&entry, 1, FOR_MS);
+        if (sock_client_recv(client, 0, &got) == DOTSOCK_OK)
+            sock_message_free(got), taken++;
+    }
+    if (taken != 1)
+        fail("%d messages arrived", (int)taken);
+    check_attempts(FOR_MS / EVERY_MS + 20); /* the server tries to let it in, too */
+    finish();
+}
+
 static void client_sends(int transport)
 {
     doing = "a client's send waits";
@@ -279,6 +304,7 @@ int main(void)
     /* A TCP socket may have room for all of a message. */
     client_receives(DOTSOCK_UNIX, 0);
     client_receives(DOTSOCK_UNIX, 1);
+    client_is_blind(DOTSOCK_UNIX);
     for (int transport = DOTSOCK_UNIX; transport <= DOTSOCK_TCP; transport++) {
         client_sends(transport);
         client_gives_up(transport);
