@@ -1,6 +1,6 @@
 //! Ids of clients as C text, without an allocation for each hook that is called.
 
-use std::ffi::{CStr, c_char};
+use std::ffi::c_char;
 
 /// A client's id, NUL-terminated.
 pub(super) struct ClientId([u8; ClientId::SIZE]);
@@ -12,14 +12,13 @@ impl ClientId {
     pub fn new(id: &str) -> ClientId {
         let mut bytes = [0; ClientId::SIZE];
         debug_assert!(id.len() < ClientId::SIZE);
-        for (to, from) in bytes.iter_mut().zip(id.bytes().take(ClientId::SIZE - 1)) {
-            *to = from;
-        }
+        let length = id.len().min(ClientId::SIZE - 1);
+        bytes[..length].copy_from_slice(&id.as_bytes()[..length]);
         ClientId(bytes)
     }
 
     pub fn as_ptr(&self) -> *const c_char {
-        // The last byte is always 0.
-        CStr::from_bytes_until_nul(&self.0).unwrap_or_default().as_ptr()
+        // Text up to a NUL: the last byte is always one.
+        self.0.as_ptr().cast()
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use log::Level;
@@ -142,7 +143,10 @@ impl Engine {
     /// What is to be logged once the engine's lock is released.
     pub fn take_notes(&mut self, shared: &Shared) -> Notes {
         let mut notes = std::mem::take(&mut self.notes);
-        notes.append(&mut shared.lock_in_engine().delivery.common.notes);
+        if shared.notes_left.load(Ordering::Relaxed) {
+            shared.notes_left.store(false, Ordering::Relaxed);
+            notes.append(&mut shared.lock_in_engine().delivery.common.notes);
+        }
         notes
     }
 
@@ -154,8 +158,8 @@ impl Engine {
     }
 
     fn next_event(&mut self, shared: &Shared) -> Option<Happened> {
+        self.obey(shared);
         loop {
-            self.obey(shared);
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
@@ -177,10 +181,11 @@ impl Engine {
 
     /// Does what other threads asked for.
     fn obey(&mut self, shared: &Shared) {
-        if !self.io.inbox.is_empty() {
-            // Done with all of them in a moment: nobody has to be woken for them any more.
-            self.io.wake.clear();
+        if self.io.inbox.is_empty() {
+            return;
         }
+        // Done with all of them in a moment: nobody has to be woken for them any more.
+        self.io.wake.clear();
         while let Ok(command) = self.io.inbox.try_recv() {
             match command {
                 Command::Dismiss(id, recipient) => {

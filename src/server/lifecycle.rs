@@ -11,58 +11,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::{BATCH, Engine, Happened};
+use super::driving::{Driver, Patience, Turn};
+use super::engine::{Engine, Happened};
 use super::gate::Gate;
+use super::hooks::HookCaller;
 use super::io::{Io, token};
 use super::shared::{Locked, Mode, Phase, Shared, State};
-use super::{Hooks, Server, client_id};
 use crate::auth::Secret;
-use crate::sys::{self, Epoll, EpollEvent, Interest, Monotonic, Readiness, ThreadMark, WaitFor};
+use crate::sys::{self, Epoll, Interest, ThreadMark};
 use crate::timestamp::Stamper;
 use crate::transport::{Listener, Transport};
 use crate::{Error, Result, Status, deferred};
-
-/// How long a turn may wait for an event.
-#[derive(Clone, Copy)]
-enum Patience {
-    Poll,
-    Until(Monotonic),
-    Endless,
-}
-
-impl Patience {
-    fn new(limit: Option<Duration>) -> Patience {
-        match limit {
-            None => Patience::Endless,
-            Some(Duration::ZERO) => Patience::Poll,
-            Some(limit) => Patience::Until(Monotonic::now().after(limit)),
-        }
-    }
-
-    fn polls(self) -> bool {
-        matches!(self, Patience::Poll)
-    }
-
-    /// How long to wait, `Some(None)` for without end; `None` when the time is up.
-    fn remaining(self) -> Option<Option<Duration>> {
-        match self {
-            Patience::Poll => None,
-            Patience::Until(deadline) => {
-                Some(deadline.remaining()).filter(|remaining| !remaining.is_zero()).map(Some)
-            }
-            Patience::Endless => Some(None),
-        }
-    }
-}
-
-/// How a turn of the loop ended.
-enum Turn {
-    Event(Happened),
-    Stopping,
-    TimedOut,
-    Cancelled,
-    Interrupted,
-}
 
 impl Shared {
     /// Whether this thread drives the server: it is in one of its hooks, or in a logger that one
@@ -78,16 +37,16 @@ impl Shared {
             if state.phase != Phase::Idle {
                 return Err(self.running_already());
             }
-            state.phase = Phase::Starting;
+            self.enter(&mut state, Phase::Starting);
         }
         let bound = self.bind(mode);
         let mut state = self.lock();
-        let result = match bound {
+        match bound {
             Ok((address, port)) => {
-                state.phase = Phase::Running(mode);
+                self.enter(&mut state, Phase::Running(mode));
                 state.stop_untold = false;
                 state.end_untold = false;
-                state.more = false;
+                self.more.store(false, Ordering::Relaxed);
                 if mode != Mode::Open {
                     state.leftover.clear();
                 }
@@ -95,18 +54,17 @@ impl Shared {
                     state.driver = Some(ThreadMark::current());
                     state.runner = state.driver;
                 }
-                self.show_readiness(&mut state);
+                let nexting = state.nexting;
+                self.show_readiness(&mut state, nexting);
                 self.note(&mut state, || format!("listens on {address}"));
                 (state.address, state.port) = (address, port);
                 Ok(())
             }
             Err(error) => {
-                state.phase = Phase::Idle;
+                self.enter(&mut state, Phase::Idle);
                 Err(error)
             }
-        };
-        self.changed.notify_all();
-        result
+        }
     }
 
     fn note(&self, state: &mut State, what: impl FnOnce() -> String) {
@@ -170,157 +128,6 @@ impl Shared {
         Error::new(Status::State, text)
     }
 
-    /// One turn: an event, or why there is none.
-    fn turn(&self, mode: Mode, patience: Patience) -> Turn {
-        let Some(io) = self.io.get() else { return Turn::Stopping };
-        let mut woken = false;
-        loop {
-            // A hook may have forked: the child's copy of the loop ends without a word.
-            if !self.process.is_current() {
-                return Turn::Stopping;
-            }
-            {
-                let state = self.lock();
-                if mode != Mode::Thread && !patience.polls() && self.take_cancel(&state) {
-                    return Turn::Cancelled;
-                }
-                // With events left over it has been stopped, and opened anew.
-                if state.phase != Phase::Running(mode) || !state.leftover.is_empty() {
-                    return Turn::Stopping;
-                }
-            }
-            if let Some(event) = self.progress(mode, woken || patience.polls()) {
-                return Turn::Event(event);
-            }
-            let Some(remaining) = patience.remaining() else { return Turn::TimedOut };
-            if mode != Mode::Open {
-                // A stop that a log function asked for wakes the wait below.
-                deferred::run();
-            }
-            if self.lock().phase != Phase::Running(mode) {
-                // The engine may have taken the signal that came with it for one of its own.
-                continue;
-            }
-            if mode == Mode::Thread {
-                self.wait_uninterrupted(io, -1);
-                continue;
-            }
-            if woken {
-                self.cancels.quiet(&io.cancel);
-            }
-            let watched = [
-                (io.epoll.as_fd(), WaitFor::Read),
-                (io.cancel.as_fd(), WaitFor::Read),
-                (io.ready.as_fd(), WaitFor::Read),
-            ];
-            // `ready` is for `next`: it tells of what its engine has, and of its end.
-            let watched = if mode == Mode::Open { &watched[..] } else { &watched[..2] };
-            match sys::poll(watched, remaining) {
-                Ok(Readiness::Interrupted) if !self.cancels.is_pending() => {
-                    return Turn::Interrupted;
-                }
-                _ => woken = true,
-            }
-        }
-    }
-
-    /// Lets the engine work until it has an event, without waiting. `look`: something may be ready
-    /// that it does not know of.
-    fn progress(&self, mode: Mode, look: bool) -> Option<Happened> {
-        let mut slot = self.engine.lock();
-        let engine = slot.as_mut()?;
-        let mut event = engine.progress(self);
-        if event.is_none() && look {
-            engine.look(self);
-            event = engine.progress(self);
-        }
-        if mode == Mode::Open {
-            // With the engine still locked, or another thread could have changed what it has.
-            let mut state = self.lock_in_engine();
-            state.more = engine.has_more();
-            self.show_readiness(&mut state);
-        }
-        let notes = engine.take_notes(self);
-        drop(slot);
-        if !notes.is_empty() {
-            self.without_standby(mode, || notes.emit());
-        }
-        event
-    }
-
-    /// Signals `ready` for as long as `next` has something to do that no other descriptor tells of.
-    fn show_readiness(&self, state: &mut State) {
-        let Some(io) = self.io.get() else { return };
-        let wanted = match state.phase {
-            // Who calls `next` again and again without a look at the descriptor needs no signal.
-            Phase::Running(Mode::Open) => {
-                let watched = self.watched.load(Ordering::Relaxed) || state.nexting > 1;
-                !state.leftover.is_empty() || state.more && watched
-            }
-            // Until the last thread in `next` has noticed the end.
-            _ => !state.leftover.is_empty() || state.end_untold || state.nexting > 0,
-        };
-        if wanted != state.ready_shown {
-            state.ready_shown = wanted;
-            if wanted { io.ready.signal() } else { io.ready.clear() }
-        }
-    }
-
-    fn wait_uninterrupted(&self, io: &Io, timeout_ms: i32) {
-        let mut ready = [EpollEvent::EMPTY; BATCH];
-        // It fails only where a signal interrupts it: nothing is ready then.
-        let count = io.epoll.wait(&mut ready, timeout_ms).unwrap_or(0);
-        if let Some(engine) = self.engine.lock().as_mut() {
-            engine.feed(&ready[..count]);
-        }
-    }
-
-    /// Runs the hook for an event. Sends from it, and from other threads meanwhile, are written
-    /// before they return: nobody stands ready for a tail.
-    fn dispatch(self: &Arc<Self>, event: &Happened, hooks: &Hooks, mode: Mode) {
-        let (client, hook) = match event {
-            Happened::Connected(id) => (*id, &hooks.connected),
-            Happened::Disconnected(id) => (*id, &hooks.disconnected),
-            Happened::Message(id, message) => {
-                let Some(hook) = &hooks.message else { return };
-                let id = client_id(*id);
-                return self.in_hook_of(mode, |server| hook(server, &id, message));
-            }
-        };
-        let Some(hook) = hook else { return };
-        let id = client_id(client);
-        self.in_hook_of(mode, |server| hook(server, &id));
-    }
-
-    fn in_hook_of(self: &Arc<Self>, mode: Mode, hook: impl FnOnce(&Server)) {
-        let server = Server::borrowed(self.clone());
-        self.without_standby(mode, || {
-            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| hook(&server)));
-            if result.is_err() {
-                let name = &self.event_name;
-                log::error!(target: "dotsock::server", "A hook of '{name}' has panicked");
-            }
-        });
-        // What is collected in a child that the hook has forked is the parent's to write.
-        if self.process.is_current() {
-            self.lock().delivery.write_collected();
-        }
-    }
-
-    /// Runs code of the program's on the thread of the loop, which is not ready for a tail then.
-    fn without_standby(&self, mode: Mode, program: impl FnOnce()) {
-        if mode == Mode::Thread {
-            self.lock().delivery.set_standby(false);
-        }
-        program();
-        if mode == Mode::Thread && self.process.is_current() {
-            let mut state = self.lock();
-            if state.phase == Phase::Running(mode) {
-                state.delivery.set_standby(true);
-            }
-        }
-    }
-
     pub fn start(self: &Arc<Self>) -> Result<()> {
         if self.settings.blocking_mode {
             return self.run();
@@ -339,7 +146,7 @@ impl Shared {
                 Ok(())
             }
             Err(error) => {
-                state.phase = Phase::Stopping(Mode::Thread);
+                self.enter(&mut state, Phase::Stopping(Mode::Thread));
                 drop(state);
                 self.finish(Mode::Thread);
                 Err(Error::os(Status::Io, "Cannot start the server's thread", &error))
@@ -349,14 +156,15 @@ impl Shared {
 
     /// The library's own thread.
     fn live(self: Arc<Self>) {
-        {
+        let mut driver = {
             let mut state = self.lock();
             state.driver = Some(ThreadMark::current());
             state.thread_mark = state.driver;
-        }
-        let hooks = self.hooks.lock().clone();
-        while let Turn::Event(event) = self.turn(Mode::Thread, Patience::Endless) {
-            self.dispatch(&event, &hooks, Mode::Thread);
+            Driver::new(&self, &state, Mode::Thread)
+        };
+        let mut hooks = HookCaller::new(&self, Mode::Thread);
+        while let Turn::Event(event) = driver.turn(Patience::Endless) {
+            hooks.call(&event);
             deferred::run();
         }
         // When the server has stopped, nobody else holds its hooks: freeing it releases them.
@@ -395,16 +203,18 @@ impl Shared {
         if state.phase == Phase::Running(Mode::Run) && state.driver.is_none() {
             state.driver = Some(me);
             state.runner = Some(me);
-            drop(state);
         } else {
             drop(state);
             self.listen(Mode::Run)?;
+            state = self.lock();
         }
-        let hooks = self.hooks.lock().clone();
+        let mut driver = Driver::new(self, &state, Mode::Run);
+        drop(state);
+        let mut hooks = HookCaller::new(self, Mode::Run);
         let status = loop {
-            match self.turn(Mode::Run, Patience::Endless) {
+            match driver.turn(Patience::Endless) {
                 Turn::Event(event) => {
-                    self.dispatch(&event, &hooks, Mode::Run);
+                    hooks.call(&event);
                     deferred::run();
                 }
                 Turn::Cancelled => break cancelled(),
@@ -430,18 +240,20 @@ impl Shared {
     }
 
     pub fn next(&self, limit: Option<Duration>) -> Result<Happened> {
-        self.lock().nexting += 1;
-        let result = self.next_event(Patience::new(limit));
+        let mut state = self.lock();
+        state.nexting += 1;
+        let result = self.next_event(state, Patience::new(limit));
         let mut state = self.lock();
         state.nexting -= 1;
-        self.show_readiness(&mut state);
+        let others = state.nexting;
+        self.show_readiness(&mut state, others);
         result
     }
 
-    fn next_event(&self, patience: Patience) -> Result<Happened> {
-        let mut state = self.lock();
-        let me = Some(ThreadMark::current());
-        while state.phase == Phase::Stopping(Mode::Open) && state.driver != me {
+    fn next_event(&self, mut state: Locked, patience: Patience) -> Result<Happened> {
+        while state.phase == Phase::Stopping(Mode::Open)
+            && state.driver != Some(ThreadMark::current())
+        {
             let Some(remaining) = patience.remaining() else { return Err(nothing_in_time()) };
             self.wait_for_change(&mut state, remaining);
         }
@@ -458,10 +270,13 @@ impl Shared {
             }
             _ => return Err(self.running_already()),
         }
+        let mut driver = Driver::new(self, &state, Mode::Open);
         drop(state);
-        match self.turn(Mode::Open, patience) {
+        match driver.turn(patience) {
             Turn::Event(event) => Ok(event),
-            Turn::Stopping => self.check_process().and_then(|()| self.next_event(patience)),
+            Turn::Stopping => {
+                self.check_process().and_then(|()| self.next_event(self.lock(), patience))
+            }
             Turn::TimedOut => Err(nothing_in_time()),
             Turn::Cancelled => Err(cancelled()),
             Turn::Interrupted => Err(interrupted()),
@@ -471,7 +286,9 @@ impl Shared {
     pub fn fd(&self) -> Option<std::os::fd::RawFd> {
         let outer = self.outer.get()?;
         if !self.watched.swap(true, Ordering::Relaxed) {
-            self.show_readiness(&mut self.lock());
+            let mut state = self.lock();
+            let nexting = state.nexting;
+            self.show_readiness(&mut state, nexting);
         }
         Some(std::os::fd::AsRawFd::as_raw_fd(outer))
     }
@@ -484,7 +301,7 @@ impl Shared {
         }
         let mode = match state.phase {
             Phase::Running(mode) => {
-                state.phase = Phase::Stopping(mode);
+                self.enter(&mut state, Phase::Stopping(mode));
                 state.stop_untold = mode == Mode::Run && state.runner != Some(me);
                 if let Some(io) = self.io.get() {
                     io.wake.signal();
@@ -546,9 +363,9 @@ impl Shared {
         self.shut_engine_down(mode);
         let mut events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
         if mode != Mode::Open {
-            let hooks = self.hooks.lock().clone();
+            let mut hooks = HookCaller::new(self, mode);
             for event in events.drain(..).filter(|event| !matches!(event, Happened::Message(..))) {
-                self.dispatch(&event, &hooks, mode);
+                hooks.call(&event);
             }
         }
         if let Some(listener) = listener {
@@ -567,11 +384,11 @@ impl Shared {
             state.delivery.set_standby(false);
         }
         state.driver = None;
-        state.phase = Phase::Idle;
-        self.show_readiness(&mut state);
+        self.enter(&mut state, Phase::Idle);
+        let nexting = state.nexting;
+        self.show_readiness(&mut state, nexting);
         self.note(&mut state, || "has stopped".into());
         let last_words = std::mem::take(&mut state.last_words);
-        self.changed.notify_all();
         drop(state);
         last_words.into_iter().for_each(|last| last());
     }
@@ -592,7 +409,7 @@ impl Shared {
             if done {
                 break;
             }
-            self.wait_uninterrupted(io, -1);
+            self.wait_uninterrupted(io);
         }
         // Nothing is to be done for this run any more: the next one begins quietly.
         io.wake.clear();

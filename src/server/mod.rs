@@ -3,7 +3,8 @@
 //! | file | what it is about |
 //! | --- | --- |
 //! | `shared` | the state of a server and its locks |
-//! | `lifecycle` | starting, driving, stopping |
+//! | `lifecycle` | three ways to run one engine: starting, stopping |
+//! | `driving`, `hooks` | turns of the loop, and what of the program's runs in it |
 //! | `engine`, `reading`, `connection` | the event loop: accepting, reading, deadlines |
 //! | `gate` | connections that have not shown their token yet |
 //! | `sending`, `waiting` | sends, and senders that wait for room |
@@ -18,9 +19,11 @@ mod cancels;
 mod common;
 mod connection;
 mod delivery;
+mod driving;
 mod engine;
 mod farewell;
 mod gate;
+mod hooks;
 mod io;
 mod lifecycle;
 mod load;

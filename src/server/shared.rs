@@ -66,8 +66,6 @@ pub(crate) struct State {
     pub end_untold: bool,
     /// Threads in `next`.
     pub nexting: usize,
-    /// Whether the engine of an opened server has events that no descriptor of its own tells of.
-    pub more: bool,
     /// Whether `io.ready` is signalled.
     pub ready_shown: bool,
     /// What is to be done when the server has stopped and its loop is left.
@@ -102,8 +100,15 @@ pub(crate) struct Shared {
     pub outer: OnceCell<Epoll>,
     /// Whether somebody was given `outer` to wait for.
     pub watched: AtomicBool,
+    /// Whether the engine of an opened server has events that no descriptor of its own tells of;
+    /// set with the engine locked.
+    pub more: AtomicBool,
     /// Signalled whenever `phase` or `driver` changes.
     pub changed: Condvar,
+    /// How often `phase` has changed: a loop sees that it goes on without a lock.
+    changes: AtomicU64,
+    /// Whether the engine has left log records under the state lock.
+    pub notes_left: AtomicBool,
     state: Mutex<State>,
     pub cancels: Cancels,
 }
@@ -135,6 +140,33 @@ impl Drop for Locked<'_> {
     }
 }
 
+/// The state, locked by the engine.
+pub(crate) struct LockedInEngine<'a> {
+    state: MutexGuard<'a, State>,
+    notes_left: &'a AtomicBool,
+}
+
+impl Deref for LockedInEngine<'_> {
+    type Target = State;
+    fn deref(&self) -> &State {
+        &self.state
+    }
+}
+
+impl DerefMut for LockedInEngine<'_> {
+    fn deref_mut(&mut self) -> &mut State {
+        &mut self.state
+    }
+}
+
+impl Drop for LockedInEngine<'_> {
+    fn drop(&mut self) {
+        if !self.state.delivery.common.notes.is_empty() {
+            self.notes_left.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 impl Shared {
     pub fn new(transport: Transport, event_name: &str, settings: Settings) -> Result<Shared> {
         crate::validate_event_name(event_name)?;
@@ -151,7 +183,10 @@ impl Shared {
             io: OnceCell::new(),
             outer: OnceCell::new(),
             watched: AtomicBool::new(false),
+            more: AtomicBool::new(false),
             changed: Condvar::new(),
+            changes: AtomicU64::new(0),
+            notes_left: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::Idle,
                 delivery: Delivery::new(event_name, settings.clone()),
@@ -166,7 +201,6 @@ impl Shared {
                 leftover: Default::default(),
                 end_untold: false,
                 nexting: 0,
-                more: false,
                 ready_shown: false,
                 last_words: Vec::new(),
             }),
@@ -180,8 +214,20 @@ impl Shared {
     }
 
     /// The state for the engine, whose lock is held: log records wait until that is released too.
-    pub fn lock_in_engine(&self) -> MutexGuard<'_, State> {
-        self.state.lock()
+    pub fn lock_in_engine(&self) -> LockedInEngine<'_> {
+        LockedInEngine { state: self.state.lock(), notes_left: &self.notes_left }
+    }
+
+    /// Makes the server enter a phase, and tells everybody who waits for that.
+    pub fn enter(&self, state: &mut State, phase: Phase) {
+        state.phase = phase;
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_all();
+    }
+
+    /// How often a phase was entered.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::SeqCst)
     }
 
     /// The state if nobody has it locked: for a forked child, where nobody would unlock it.
@@ -249,18 +295,19 @@ pub(crate) fn parse_client_id(text: &str) -> Option<u64> {
 
 /// How a client is named to users.
 pub(crate) fn client_id(id: u64) -> String {
-    // Written by hand, not formatted: every message that a user gets comes with one.
+    // Written by hand, not formatted: every message that `next` yields comes with one.
     let mut number = id - FIRST_CLIENT + 1;
-    let mut text = [0; CLIENT.len() + 20];
-    let mut at = text.len();
+    let mut digits = [0; 20];
+    let mut at = digits.len();
     while number > 0 {
         at -= 1;
-        text[at] = b'0' + (number % 10) as u8;
+        digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    at -= CLIENT.len();
-    text[at..][..CLIENT.len()].copy_from_slice(CLIENT.as_bytes());
-    text[at..].iter().map(|byte| char::from(*byte)).collect()
+    let mut text = String::with_capacity(CLIENT.len() + digits.len());
+    text.push_str(CLIENT);
+    text.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
+    text
 }
 
 const CLIENT: &str = "client-";

@@ -1,0 +1,80 @@
+//! Running what is the program's on the thread of the loop: hooks, and log functions.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::engine::Happened;
+use super::shared::{Mode, Phase, Shared, client_id};
+use super::{Hooks, Server};
+
+/// Calls the hooks of a server for as long as its loop runs.
+pub(super) struct HookCaller {
+    server: Server,
+    hooks: Hooks,
+    mode: Mode,
+    /// The client that was named last: most messages come from the same one as the one before.
+    client: u64,
+    client_id: String,
+}
+
+impl HookCaller {
+    pub fn new(shared: &Arc<Shared>, mode: Mode) -> HookCaller {
+        let hooks = shared.hooks.lock().clone();
+        let server = Server::borrowed(shared.clone());
+        HookCaller { server, hooks, mode, client: 0, client_id: String::new() }
+    }
+
+    /// Calls the hook for an event. Sends from it, and from other threads meanwhile, are written
+    /// before they return: nobody stands ready for a tail.
+    pub fn call(&mut self, event: &Happened) {
+        let (id, hook) = match event {
+            Happened::Connected(id) => (*id, &self.hooks.connected),
+            Happened::Disconnected(id) => (*id, &self.hooks.disconnected),
+            Happened::Message(id, message) => {
+                let Some(hook) = &self.hooks.message else { return };
+                name(*id, &mut self.client, &mut self.client_id);
+                let (server, client_id) = (&self.server, &self.client_id);
+                return run(server, self.mode, || hook(server, client_id, message));
+            }
+        };
+        let Some(hook) = hook else { return };
+        name(id, &mut self.client, &mut self.client_id);
+        let (server, client_id) = (&self.server, &self.client_id);
+        run(server, self.mode, || hook(server, client_id));
+    }
+}
+
+fn name(id: u64, client: &mut u64, text: &mut String) {
+    if *client != id {
+        (*client, *text) = (id, client_id(id));
+    }
+}
+
+fn run(server: &Server, mode: Mode, hook: impl FnOnce()) {
+    server.shared.without_standby(mode, || {
+        if catch_unwind(AssertUnwindSafe(hook)).is_err() {
+            let name = server.event_name();
+            log::error!(target: "dotsock::server", "A hook of '{name}' has panicked");
+        }
+    });
+}
+
+impl Shared {
+    /// Runs code of the program's on the thread of the loop, which is not ready for a tail then;
+    /// what has collected meanwhile is written.
+    pub fn without_standby(&self, mode: Mode, program: impl FnOnce()) {
+        if mode == Mode::Thread {
+            self.lock().delivery.set_standby(false);
+        }
+        program();
+        // What is collected in a child that the program has forked is the parent's to write.
+        if !self.process.is_current() {
+            return;
+        }
+        let mut state = self.lock();
+        state.delivery.write_collected();
+        if mode == Mode::Thread && state.phase == Phase::Running(mode) {
+            state.delivery.set_standby(true);
+        }
+    }
+}
