@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the C tests and the examples against an installed dotsock, and runs them.
 #
-#     run.sh PREFIX [--valgrind | --helgrind | --sanitize LIST] [NAME ...]
+#     run.sh PREFIX [--valgrind | --sanitize LIST] [NAME ...]
 #
 # PREFIX is where `make install` put it. With names, only those programs are run (an example is
 # called example-hooks). CHECK_SLOW=n multiplies every deadline. --sanitize has the compiler put
@@ -20,7 +20,6 @@ names=()
 while [ $# -gt 0 ]; do
     case $1 in
     --valgrind) valgrind="valgrind -q --error-exitcode=99 --leak-check=full --track-fds=no" ;;
-    --helgrind) valgrind="valgrind -q --error-exitcode=99 --tool=helgrind --suppressions=$here/helgrind.supp" ;;
     --sanitize)
         [ $# -ge 2 ] || usage
         sanitize="-fsanitize=$2 -fno-sanitize-recover=all -fno-omit-frame-pointer"
