@@ -20,8 +20,8 @@ pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
     Credentials, MAX_UNIX_PATH, Readiness, WaitFor, accept, bind_unix, close_in_child, connect_tcp,
     connect_unix, listen_tcp, local_address, peer_credentials, peer_has_left, poll, receive,
-    receive_to, remote_address, send, set_no_delay, shut_down, shut_down_writing, stop_listening,
-    take_error, unsent_bytes,
+    receive_to, remote_address, send, set_no_delay, set_send_buffer, shut_down, shut_down_writing,
+    stop_listening, take_error, unsent_bytes,
 };
 
 /// Turns the -1 of a system call into the error that `errno` names.

@@ -125,7 +125,7 @@ pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let socket = new_socket(family)?;
     // A port whose last connections are in TIME_WAIT can be had again at once.
-    set_flag(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR)?;
+    set_option(&socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     let (storage, size) = tcp_address(address);
     // SAFETY: `storage` holds a socket address of `size` bytes; the socket is open.
     check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), size) })?;
@@ -139,24 +139,34 @@ fn listen(socket: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn set_flag(socket: &OwnedFd, level: libc::c_int, name: libc::c_int) -> io::Result<()> {
-    let one: libc::c_int = 1;
-    // SAFETY: `one` is readable for the size that is passed; the socket is open.
+fn set_option(
+    socket: &OwnedFd,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: `value` is readable for the size that is passed; the socket is open.
     check(unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
             level,
             name,
-            (&raw const one).cast(),
+            (&raw const value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,
         )
     })?;
     Ok(())
 }
 
+/// Lets the kernel keep so many bytes that were sent and not read yet, as far as the system allows
+/// (`net.core.wmem_max`).
+pub(crate) fn set_send_buffer(socket: &OwnedFd, bytes: i32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes)
+}
+
 /// Sends small TCP segments at once instead of waiting for more.
 pub(crate) fn set_no_delay(socket: &OwnedFd) -> io::Result<()> {
-    set_flag(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY)
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
 }
 
 /// The address that a TCP socket was bound to.

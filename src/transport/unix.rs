@@ -106,6 +106,10 @@ fn in_use(event_name: &str, why: &str) -> Error {
     )
 }
 
+/// Room for several large messages, so that few of them leave in two parts, of which the second
+/// has to be kept. (The kernel counts its own overhead too, and doubles the number for that.)
+const SEND_BUFFER: i32 = 208 * 1024;
+
 /// Connects to the server of this event, if one runs.
 pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result<Attempt> {
     check_length(path)?;
@@ -126,6 +130,8 @@ pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result
             };
         }
     };
+    // With less room than this it is merely slower.
+    let _ = sys::set_send_buffer(&socket, SEND_BUFFER);
     let peer = Peer::Unix(sys::peer_credentials(socket.as_fd()).ok());
     let (socket, address) = (Arc::new(socket), path.to_string_lossy().into_owned());
     Ok(Attempt::Connected(Connected { socket, peer, address }))
