@@ -37,7 +37,7 @@ help:
 	@echo 'make budgets-where   where these instructions go: a tree of each path'
 	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
-	@echo '                 (QUICK=1: under two minutes, SECTIONS=rtt: only those)'
+	@echo '                 (to build/bench: QUICK=1, under two minutes, or SECTIONS=rtt, only those)'
 	@echo 'make bench-micro its pieces alone: envelopes, a send beside the bare system call, JSON'
 	@echo 'make test-go     those of the Go module'
 	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'

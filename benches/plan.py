@@ -199,7 +199,7 @@ ITSELF = "itself"
 
 # Sections that a quick run is content with.
 QUICK = ("rtt same", "rtt split", "tput 64", "tput 1024", "up 64", "fanout 100", "lockstep 100",
-         "rate 100000", "idle 1000")
+         "rate 100000", "idle 1000", "calls rtt")
 
 
 def marks():
