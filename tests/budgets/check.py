@@ -85,7 +85,7 @@ class Bench:
 
     def run(self, *command):
         process = subprocess.run(command, cwd=self.work, env=self.environment, text=True,
-                                 capture_output=True, timeout=120)
+                                 capture_output=True, timeout=300)
         if process.returncode != 0:
             text = (process.stderr or process.stdout).strip()
             raise Failed(f"`{' '.join(map(str, command))}` failed:\n{text}")

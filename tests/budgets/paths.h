@@ -64,7 +64,7 @@ static size_t receive_one(sock_client *client)
 {
     sock_message *message;
     size_t size;
-    check(sock_client_recv(client, 10000, &message), "sock_client_recv");
+    check(sock_client_recv(client, 60000, &message), "sock_client_recv");
     sock_message_envelope(message, &size);
     sock_message_free(message);
     return size + 4;
@@ -73,7 +73,7 @@ static size_t receive_one(sock_client *client)
 static sock_event *next(sock_server *server)
 {
     sock_event *event;
-    check(sock_server_next(server, 10000, &event), "sock_server_next");
+    check(sock_server_next(server, 60000, &event), "sock_server_next");
     return event;
 }
 
