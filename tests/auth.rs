@@ -118,12 +118,19 @@ impl Raw {
         self.say(&framed(MessageType::Control, &auth(Some(nonce), Some(mac))));
     }
 
+    /// Says what proves that it knows the token, and returns the server's nonce.
+    fn answer_for(&mut self, token: &str) -> Vec<u8> {
+        let (theirs, _) = self.nonce();
+        let mine = [7; 32];
+        self.answer(&mine, &hmac(token, &[b"client", b"event", &theirs, &mine]));
+        theirs
+    }
+
     /// Does what the protocol says.
     fn pass(server: &Server, token: &str) -> Raw {
         let mut raw = Raw::connect(server);
-        let (theirs, _) = raw.nonce();
+        let theirs = raw.answer_for(token);
         let mine = [7; 32];
-        raw.answer(&mine, &hmac(token, &[b"client", b"event", &theirs, &mine]));
         let proof = raw.hear().expect("the end of the handshake");
         assert_eq!(
             proof.get("/mac").unwrap().as_bytes().unwrap(),
@@ -371,6 +378,62 @@ fn a_thousand_silent_strangers_keep_nobody_out_and_cost_little() {
     assert!(begun.elapsed() < PATIENCE);
     let mut waiting = strangers.pop().unwrap();
     assert!(waiting.hear().is_none(), "those who wait are closed");
+}
+
+/// Whether the next event is that a client has come.
+fn has_come(server: &Server, patience: Duration) -> bool {
+    matches!(server.next(Some(patience)), Ok(Event::Connected { .. }))
+}
+
+#[test]
+fn a_crowd_that_knows_the_token_is_let_in_without_exception() {
+    let setup = with_token(&[("default_timeout", "30")]);
+    let server = tcp_server(&setup);
+    server.open().unwrap();
+    // They come while the program is busy, and have no time to answer while it catches up.
+    let mut crowd: Vec<_> = (0..160).map(|_| Raw::connect(&server)).collect();
+    for _ in 0..20 {
+        assert!(!has_come(&server, Duration::ZERO));
+    }
+    std::thread::scope(|scope| {
+        let answering = scope.spawn(|| {
+            for raw in &mut crowd {
+                raw.answer_for(TOKEN);
+            }
+            for raw in &mut crowd {
+                assert_eq!(raw.hear().unwrap().get("/code").unwrap().as_str(), Some("auth"));
+            }
+        });
+        for count in 0..160 {
+            assert!(has_come(&server, PATIENCE), "{count} have come: {:?}", server.stats());
+        }
+        answering.join().unwrap();
+    });
+    assert_eq!(server.stats().rejected, 0);
+}
+
+#[test]
+fn who_has_answered_stays_though_more_have_come_than_may_wait() {
+    let setup = with_token(&[("default_timeout", "30")]);
+    let server = tcp_server(&setup);
+    server.open().unwrap();
+    let mut crowd: Vec<_> = (0..100).map(|_| Raw::connect(&server)).collect();
+    for raw in &mut crowd {
+        raw.0.set_nonblocking(true).unwrap();
+        wait_until("it is asked", || {
+            assert!(!has_come(&server, Duration::ZERO));
+            raw.0.peek(&mut [0]).is_ok()
+        });
+        raw.0.set_nonblocking(false).unwrap();
+    }
+    // The program is busy for a while, and hears first of those who came last.
+    let _strangers: Vec<_> = (0..60).map(|_| Raw::connect(&server)).collect();
+    crowd.iter_mut().for_each(|raw| drop(raw.answer_for(TOKEN)));
+    std::thread::sleep(Duration::from_millis(200));
+    for count in 0..100 {
+        assert!(has_come(&server, PATIENCE), "{count} have come: {:?}", server.stats());
+    }
+    assert_eq!(server.stats().rejected, 0);
 }
 
 #[test]

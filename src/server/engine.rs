@@ -35,6 +35,8 @@ pub(crate) const BATCH: usize = 64;
 
 /// How long listening pauses when descriptors or memory have run out.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long it does while as many connections as may have just been asked for the token.
+const CROWDED: Duration = Duration::from_millis(5);
 /// How often that is logged.
 const COMPLAIN: Duration = Duration::from_secs(60);
 /// Token in `deadlines` of the end of a pause.
@@ -264,6 +266,9 @@ impl Engine {
     fn accept(&mut self, shared: &Shared) {
         for _ in 0..BATCH {
             let Some(listener) = &self.listener else { return };
+            if self.gate.as_ref().is_some_and(Gate::is_crowded) {
+                return self.rest(CROWDED);
+            }
             match listener.accept() {
                 Ok(Some((socket, peer))) => self.welcome(Arc::new(socket), peer, shared),
                 Ok(None) => return,
@@ -328,8 +333,14 @@ impl Engine {
                 )
             });
         }
+        self.rest(PAUSE);
+    }
+
+    /// Accepts nobody for this long: those who come wait in the listener's queue.
+    fn rest(&mut self, time: Duration) {
+        let Some(listener) = &self.listener else { return };
         if self.io.epoll.remove(listener.socket()).is_ok() {
-            self.deadlines.insert((now.after(PAUSE), LISTEN_AGAIN));
+            self.deadlines.insert((Monotonic::now().after(time), LISTEN_AGAIN));
         }
     }
 

@@ -6,6 +6,9 @@
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
+
+use log::Level;
 
 use super::engine::Engine;
 use super::reading::Notice;
@@ -22,6 +25,11 @@ use crate::{Message, Result};
 /// silent keep nobody out: who knows the token needs no longer than its answer takes.
 const MOST_VISITORS: usize = 128;
 
+/// How long each is left to answer before it has to go for another one, which comes in meanwhile no
+/// further than the listener's queue: many who know the token may come at once. Longer, and a flood
+/// of strangers would fill that queue.
+const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
+
 pub(super) struct Gate {
     secret: Secret,
     stamper: Stamper,
@@ -33,6 +41,7 @@ struct Visitor {
     recipient: Recipient,
     nonce: Nonce,
     reader: FrameReader,
+    asked: Monotonic,
     due: Monotonic,
     /// Its answer was right; what closes the handshake is on its way.
     is_known: bool,
@@ -45,6 +54,13 @@ impl Gate {
 
     pub fn holds(&self, id: u64) -> bool {
         self.visitors.contains_key(&id)
+    }
+
+    /// Whether there is no place for one more, as nobody has had the time to answer.
+    pub fn is_crowded(&self) -> bool {
+        let Some((_, oldest)) = self.visitors.first_key_value() else { return false };
+        self.visitors.len() >= MOST_VISITORS
+            && Monotonic::now().since(oldest.asked) < TIME_TO_ANSWER
     }
 
     /// The longest-waiting one, where there are too many.
@@ -69,11 +85,13 @@ impl Engine {
                 return self.turn_away(id, recipient, denial(&error.to_string(), shared), shared);
             }
         };
+        let now = Monotonic::now();
         let mut visitor = Visitor {
             recipient: Recipient::unlisted(socket, peer),
             nonce,
             reader: FrameReader::default(),
-            due: Monotonic::now().after(shared.settings.default_timeout),
+            asked: now,
+            due: now.after(shared.settings.default_timeout),
             is_known: false,
         };
         if let Err(error) = self.io.epoll.add(visitor.recipient.fd(), Interest::READ, id) {
@@ -83,9 +101,25 @@ impl Engine {
         self.deadlines.insert((visitor.due, id));
         gate.visitors.insert(id, visitor);
         if let Some(oldest) = gate.surplus() {
-            let reason = format!("more than {MOST_VISITORS} connections wait to show their token");
-            self.shut_out(oldest, &reason, shared);
+            // It may have answered while the program was busy.
+            self.attend_visitor(oldest, shared);
+            self.close_surplus(oldest, shared);
         }
+    }
+
+    /// Closes without a word: whoever it was has shown nothing wrong, and may come again at once.
+    fn close_surplus(&mut self, id: u64, shared: &Shared) {
+        if self.gate.as_ref().and_then(Gate::surplus) != Some(id) {
+            return;
+        }
+        let Some(recipient) = self.take_visitor(id, shared) else { return };
+        count(&shared.counters.rejected, 1);
+        let peer = recipient.peer;
+        self.notes.add(Level::Warn, "dotsock::server", || {
+            format!("{peer} is closed: more than {MOST_VISITORS} connections wait to show a token")
+        });
+        // A forked child may have the socket open, too: closing alone would not end it.
+        sys::shut_down(recipient.fd());
     }
 
     /// A connection that waits has something to say, or room for what it is told.
