@@ -1162,8 +1162,8 @@ int sock_client_open(sock_client *client);
  * unprivileged user (see `allow_foreign_server`), a TCP server and this client do not have the
  * same token (see `token_file`), or a file is not to be trusted; DOTSOCK_E_INVALID: the path of
  * the socket is too long, or `token` and `token_file` are both set; DOTSOCK_E_CANCELLED;
- * DOTSOCK_E_INTERRUPTED; DOTSOCK_E_IO: something else that the system says, or a host's name that
- * is not known.
+ * DOTSOCK_E_INTERRUPTED; DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that
+ * time; DOTSOCK_E_IO: something else that the system says, or a host's name that is not known.
  */
 int sock_client_connect(sock_client *client);
 
@@ -1295,8 +1295,8 @@ int64_t sock_client_server_pid(const sock_client *client);
 
 /**
  * Writes one counter to `out`; they count from sock_client_new() on: "messages_sent",
- * "messages_received", "bytes_sent", "bytes_received", "malformed" (frames of the server that
- * were no messages), "reconnects".
+ * "messages_received", "bytes_sent", "bytes_received" (neither with what shows a token),
+ * "malformed" (frames of the server that were no messages), "reconnects".
  *
  * DOTSOCK_E_INVALID: no counter has this name.
  */

@@ -108,10 +108,13 @@ impl Attempt {
         self.stage = Stage::Greeting { connected, handshake: Box::new(handshake) };
     }
 
-    /// When to go on even if the socket has not become writable.
+    /// When to go on whatever the socket says.
     pub fn due(&self) -> Monotonic {
-        match self.stage {
-            Stage::Busy { again } => again.min(self.deadline),
+        match &self.stage {
+            Stage::Busy { again } => self.deadline.min(*again),
+            Stage::Greeting { handshake, .. } => {
+                handshake.due().map_or(self.deadline, |due| self.deadline.min(due))
+            }
             _ => self.deadline,
         }
     }
@@ -176,7 +179,11 @@ impl Attempt {
         let seconds = self.timeout.as_secs_f64();
         let text = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Greeting { handshake, .. } => {
-                return Progress::Refused(handshake.overdue(self.timeout));
+                let error = handshake.overdue(self.timeout);
+                return match error.status() {
+                    Status::Permission => Progress::Refused(error),
+                    _ => Progress::Failed(error),
+                };
             }
             Stage::Pending { address, .. } => format!(
                 "No answer from {address} within {seconds} s (default_timeout): \

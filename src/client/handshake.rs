@@ -5,8 +5,9 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::connection::quoted;
+use super::sending::STARVED;
 use crate::auth::{self, FrameReader, Heard, Nonce, Said, Secret};
-use crate::sys::{self, Interest};
+use crate::sys::{self, Interest, Monotonic};
 use crate::timestamp::Stamper;
 use crate::zone::Zone;
 use crate::{Error, Message, Result, Status};
@@ -29,6 +30,8 @@ struct Answered {
     answer: Message,
     /// How much of the answer has left.
     sent: usize,
+    /// There was no memory for a write: when the next one is due.
+    starved: Option<Monotonic>,
 }
 
 /// How far a handshake has come.
@@ -55,8 +58,13 @@ impl Handshake {
 
     /// What to wait for on the socket.
     pub fn interest(&self) -> Interest {
-        let write = self.answered.as_ref().is_some_and(|answered| !answered.has_left());
-        Interest { read: true, write }
+        let waits = |answered: &Answered| !answered.has_left() && answered.starved.is_none();
+        Interest { read: true, write: self.answered.as_ref().is_some_and(waits) }
+    }
+
+    /// When to go on whatever the socket says.
+    pub fn due(&self) -> Option<Monotonic> {
+        self.answered.as_ref()?.starved
     }
 
     /// Goes on as far as that is possible without waiting.
@@ -95,13 +103,22 @@ impl Handshake {
         let client_nonce = auth::fresh_nonce()?;
         let mac = self.secret.client_mac(&server_nonce, &client_nonce);
         let answer = auth::answer(&self.event_name, &mut self.stamper, &client_nonce, &mac)?;
-        Ok(Answered { server_nonce, client_nonce, answer, sent: 0 })
+        Ok(Answered { server_nonce, client_nonce, answer, sent: 0, starved: None })
     }
 
     /// Why there is no connection when the time is up.
     pub fn overdue(&self, limit: Duration) -> Error {
         let (address, seconds) = (&self.address, limit.as_secs_f64());
         let text = match self.answered {
+            Some(Answered { starved: Some(_), .. }) => {
+                return Error::new(
+                    Status::NoMemory,
+                    format!(
+                        "The system had no memory to show the token to the server at {address} \
+                         with for {seconds} s (default_timeout): connect again later"
+                    ),
+                );
+            }
             None => format!(
                 "The server at {address} did not ask for the token within {seconds} s \
                  (default_timeout), and is refused: is it busy, or has it no token? Set the same \
@@ -172,10 +189,21 @@ impl Answered {
 
     /// Writes what there is room for, without waiting.
     fn write(&mut self, socket: BorrowedFd) -> io::Result<()> {
+        self.starved.take_if(|due| *due <= Monotonic::now());
+        if self.starved.is_some() {
+            return Ok(());
+        }
         while !self.has_left() {
             match sys::send(socket, &[IoSlice::new(&self.answer.frame()[self.sent..])]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                // The socket, which has room, would tell of that at once and for ever.
+                Err(error)
+                    if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) =>
+                {
+                    self.starved = Some(Monotonic::now().after(STARVED));
+                    return Ok(());
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -142,7 +142,8 @@ impl Client {
     /// Fails with [`Status::Closed`] when no server is there, [`Status::Timeout`] when none answers,
     /// [`Status::Permission`] for a server, directory or file that is not to be trusted and for a TCP
     /// server that has another token or none, [`Status::Invalid`] for `token` and `token_file` at
-    /// once, [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
+    /// once, [`Status::NoMemory`] when the system had none to show the token with for all that time,
+    /// [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
     /// `recv` and `send` go on trying. A server that has as many clients as it allows says so in
     /// its first message, and one that asks for a token which this client has not got is known by
     /// its question: `recv` or `send` then fails.

@@ -8,9 +8,9 @@ pub struct ClientStats {
     pub messages_sent: u64,
     /// Well-formed messages that arrived, whether they were taken or not.
     pub messages_received: u64,
-    /// What the kernel took, lengths included.
+    /// What the kernel took, lengths included, without what shows a token.
     pub bytes_sent: u64,
-    /// What was read from the sockets, lengths included.
+    /// What was read from the sockets, lengths included, without what shows a token.
     pub bytes_received: u64,
     /// Messages that were dropped because they were malformed, too large, cut off or too late.
     pub malformed: u64,

@@ -107,8 +107,8 @@ pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
 /// unprivileged user (see `allow_foreign_server`), a TCP server and this client do not have the
 /// same token (see `token_file`), or a file is not to be trusted; DOTSOCK_E_INVALID: the path of
 /// the socket is too long, or `token` and `token_file` are both set; DOTSOCK_E_CANCELLED;
-/// DOTSOCK_E_INTERRUPTED; DOTSOCK_E_IO: something else that the system says, or a host's name that
-/// is not known.
+/// DOTSOCK_E_INTERRUPTED; DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that
+/// time; DOTSOCK_E_IO: something else that the system says, or a host's name that is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_connect(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -328,8 +328,8 @@ pub unsafe extern "C" fn sock_client_server_pid(client: *const sock_client) -> i
 }
 
 /// Writes one counter to `out`; they count from sock_client_new() on: "messages_sent",
-/// "messages_received", "bytes_sent", "bytes_received", "malformed" (frames of the server that
-/// were no messages), "reconnects".
+/// "messages_received", "bytes_sent", "bytes_received" (neither with what shows a token),
+/// "malformed" (frames of the server that were no messages), "reconnects".
 ///
 /// DOTSOCK_E_INVALID: no counter has this name.
 #[unsafe(no_mangle)]

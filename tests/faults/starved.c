@@ -287,6 +287,46 @@ static void server_takes_leave(void)
     finish();
 }
 
+/* ---- a token ---- */
+
+/* The `first` of question, answer and proof finds no memory. */
+static void handshake(int threaded, uint64_t first)
+{
+    char text[100];
+    snprintf(text, sizeof text, "message %d of a handshake, %s", (int)first, threaded ? "own thread" : "open");
+    doing = text;
+    sock_options *options = sock_options_new();
+    MUST(sock_options_set(options, "socket_dir", sockets));
+    MUST(sock_options_set(options, "port", "0"));
+    MUST(sock_options_set(options, "token", "a token that nobody guesses"));
+    server = sock_server_new(DOTSOCK_TCP, "e", options);
+    client = sock_client_new(DOTSOCK_TCP, "e", options);
+    sock_options_free(options);
+    MUST(threaded ? sock_server_start(server) : sock_server_open(server));
+    starve(first);
+    int64_t began = now_ms();
+    MUST(threaded ? sock_client_connect(client) : sock_client_open(client));
+    UNTIL(sock_client_is_connected(client), {
+        sock_event *event = NULL;
+        sock_message *none = NULL;
+        struct pollfd entries[] = {{.fd = sock_server_fd(server), .events = POLLIN},
+                                   {.fd = sock_client_fd(client), .events = POLLIN}};
+        poll(entries, 2, 100);
+        if (sock_server_next(server, 0, &event) == DOTSOCK_OK)
+            sock_event_free(event);
+        if (sock_client_recv(client, 0, &none) != DOTSOCK_E_TIMEOUT)
+            fail("recv found something");
+    });
+    if (now_ms() - began > FOR_MS + 2000)
+        fail("it took %lld ms", (long long)(now_ms() - began));
+    check_attempts(5);
+    uint64_t count = 0;
+    MUST(sock_server_stat(server, "rejected", &count));
+    if (count)
+        fail("the server has turned it away");
+    finish();
+}
+
 static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
 {
     (void)info, (void)kind, (void)walk;
@@ -317,6 +357,9 @@ int main(void)
     }
     server_cannot_wait();
     server_takes_leave();
+    for (int threaded = 0; threaded < 2; threaded++)
+        for (uint64_t message = 1; message <= 3; message++)
+            handshake(threaded, message);
     nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return 0;
 }
