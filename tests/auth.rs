@@ -46,6 +46,13 @@ fn client(setup: &Setup, options: &[(&str, Option<&str>)]) -> Client {
 /// One end of a TCP connection that speaks by hand.
 struct Raw(TcpStream);
 
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // A child that another test has forked may have it open, too.
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
+}
+
 /// The payload of a message of the handshake.
 fn auth(nonce: Option<&[u8]>, mac: Option<&[u8]>) -> Vec<u8> {
     let mut pairs = vec![("code".into(), "auth".into())];
@@ -725,6 +732,8 @@ fn a_handshake_can_be_cancelled_and_disconnected() {
             let mut raw = Raw::accept(&listener);
             raw.say(&framed(MessageType::Control, &auth(Some(&[5; 32]), None)));
             raw.nonce();
+            // A child that has the socket, too, does not keep the connection alive.
+            let _child = Child::fork();
             let expected = match disconnect {
                 true => (other.disconnect().unwrap(), Status::Closed).1,
                 false => (other.cancel().unwrap(), Status::Cancelled).1,
@@ -741,29 +750,62 @@ fn open_sockets() -> usize {
     targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
 }
 
+/// A forked child that has everything open that this process has, until this value is dropped.
+struct Child(libc::pid_t);
+
+impl Child {
+    fn fork() -> Child {
+        // SAFETY: the child only waits to be killed.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            // SAFETY: takes nothing; an end by SIGALRM comes in any case.
+            unsafe {
+                libc::alarm(60);
+                libc::pause();
+                libc::_exit(0)
+            };
+        }
+        Child(child)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // SAFETY: kills and waits for the child made above.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
+}
+
+#[test]
+fn who_is_turned_away_sees_the_end_though_a_child_has_the_socket() {
+    let setup = with_token(&[]);
+    let server = started(&setup);
+    // More than are let go of with care at a time.
+    let mut strangers: Vec<_> = (0..40).map(|_| Raw::connect(&server)).collect();
+    for stranger in &mut strangers {
+        stranger.nonce();
+    }
+    let _child = Child::fork();
+    for stranger in &mut strangers {
+        stranger.say(&[0xff; 4]);
+    }
+    for stranger in &mut strangers {
+        while stranger.hear().is_some() {}
+    }
+}
+
 #[test]
 fn a_stop_closes_those_who_wait_though_a_child_has_their_sockets() {
     let setup = with_token(&[]);
     let server = started(&setup);
     let mut stranger = Raw::connect(&server);
     stranger.nonce();
-    // SAFETY: the child only waits to be killed.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        // SAFETY: takes nothing; an end by SIGALRM comes in any case.
-        unsafe {
-            libc::alarm(60);
-            libc::pause();
-            libc::_exit(0)
-        };
-    }
+    let _child = Child::fork();
     server.stop().unwrap();
     assert!(stranger.hear().is_none());
-    // SAFETY: kills and waits for the child made above.
-    unsafe {
-        libc::kill(child, libc::SIGKILL);
-        libc::waitpid(child, std::ptr::null_mut(), 0);
-    }
 }
 
 #[test]

@@ -151,15 +151,16 @@ impl Attempt {
                     Err(error) => return Progress::Failed(error),
                 },
                 Stage::Greeting { connected, mut handshake } => {
-                    match handshake.advance(connected.socket.as_fd()) {
-                        Step::Done => return Progress::Greeted(connected),
-                        Step::Waiting => {
-                            self.stage = Stage::Greeting { connected, handshake };
-                            return self.wait(now);
-                        }
-                        Step::Failed(error) => return Progress::Failed(error),
-                        Step::Refused(error) => return Progress::Refused(error),
+                    let step = handshake.advance(connected.socket.as_fd());
+                    if let Step::Done = step {
+                        return Progress::Greeted(connected);
                     }
+                    self.stage = Stage::Greeting { connected, handshake };
+                    return match step {
+                        Step::Failed(error) => Progress::Failed(error),
+                        Step::Refused(error) => Progress::Refused(error),
+                        Step::Waiting | Step::Done => self.wait(now),
+                    };
                 }
                 Stage::Busy { again } if now >= again => self.stage = Stage::Start,
                 Stage::Busy { again } => {
@@ -177,7 +178,7 @@ impl Attempt {
             return Progress::Waiting;
         }
         let seconds = self.timeout.as_secs_f64();
-        let text = match std::mem::replace(&mut self.stage, Stage::Over) {
+        let text = match &self.stage {
             Stage::Greeting { handshake, .. } => {
                 let error = handshake.overdue(self.timeout);
                 return match error.status() {

@@ -282,6 +282,13 @@ impl State {
     pub fn take_down(&mut self) -> Link {
         self.unwatch();
         self.changed = true;
+        if let Link::Connecting(attempt) = &self.link
+            && let Some(socket) = attempt.socket()
+        {
+            // A forked child may have the socket open, too: closing alone would leave the server
+            // with a client that nobody is.
+            sys::shut_down(socket);
+        }
         std::mem::replace(&mut self.link, Link::Down)
     }
 

@@ -12,7 +12,7 @@ use super::delivery::Write;
 use super::engine::Engine;
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
-use crate::sys::{Interest, Monotonic};
+use crate::sys::{self, Interest, Monotonic};
 use crate::transport::Peer;
 use crate::wire::envelope;
 use crate::wire::frame::Cut;
@@ -271,6 +271,9 @@ impl Engine {
             self.refusals += 1;
             recipient.reading = true;
             self.say_farewell(id, recipient, false, false, shared);
+        } else {
+            // A forked child may have the socket open, too: closing alone would not end it.
+            sys::shut_down(recipient.fd());
         }
     }
 }
