@@ -642,6 +642,34 @@ fn a_refusal_is_told_by_recv_once_for_each_attempt() {
 }
 
 #[test]
+fn a_server_that_has_another_token_for_a_while_is_asked_again_by_the_backoff() {
+    let setup = with_token(&[]);
+    let server = started(&setup);
+    let port = server.port().to_string();
+    let more = [("port", Some(&*port)), ("reconnect_delay", Some("0.1"))];
+    let other = client(&setup, &more);
+    other.connect().unwrap();
+    server.stop().unwrap();
+    let restarted = |token| {
+        let setup = Setup::new(&[("token", token), ("port", &*port)]);
+        let server = started(&setup);
+        server.broadcast(MessageType::Data, &json!({"n": 1})).unwrap();
+        (server, setup)
+    };
+    let (server, _setup) = restarted("another one");
+    let begun = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(other.recv(Some(PATIENCE)).unwrap_err().status(), Status::Permission);
+    }
+    // At once, then after 0.1 s and 0.2 s, give or take a fifth.
+    assert!(begun.elapsed() >= Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert_eq!(server.stats().rejected, 3);
+    server.stop().unwrap();
+    let (_server, _setup) = restarted(TOKEN);
+    assert_eq!(recv(&other), json!({"n": 1}));
+}
+
+#[test]
 fn a_client_without_a_token_says_what_is_missing() {
     let setup = with_token(&[]);
     let _server = started(&setup);
@@ -703,23 +731,87 @@ fn the_descriptor_leads_through_a_handshake() {
     let server = started(&setup);
     let other = client(&setup, &[]);
     other.open().unwrap();
-    let fd = other.fd().unwrap();
-    let deadline = Instant::now() + PATIENCE;
-    let mut calls = 0;
     server.broadcast(MessageType::Data, &json!({"n": 1})).unwrap();
-    let message = loop {
+    let mut message = None;
+    let count = wakes(other.fd().unwrap(), || {
+        match other.recv(Some(Duration::ZERO)) {
+            Ok(first) => message = Some(first),
+            Err(error) => assert_eq!(error.status(), Status::Timeout, "{error}"),
+        }
+        message.is_some()
+    });
+    assert!(count < 20, "the descriptor is readable without anything to do: {count} times");
+    let message = message.unwrap();
+    assert_eq!(message.get("/n").unwrap().as_i64(), Some(1));
+}
+
+/// How often an event loop on this descriptor is woken until `turn` says that it is over.
+fn wakes(fd: i32, mut turn: impl FnMut() -> bool) -> u32 {
+    let deadline = Instant::now() + PATIENCE;
+    for count in 1.. {
         let mut watched = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         // SAFETY: one live entry, counted right.
         let ready = unsafe { libc::poll(&mut watched, 1, 10_000) };
         assert!(ready == 1 && Instant::now() < deadline, "the descriptor stays quiet");
-        match other.recv(Some(Duration::ZERO)) {
-            Ok(message) => break message,
-            Err(error) => assert_eq!(error.status(), Status::Timeout, "{error}"),
+        if turn() {
+            return count;
         }
-        calls += 1;
-        assert!(calls < 20, "the descriptor is readable without anything to do");
-    };
-    assert_eq!(message.get("/n").unwrap().as_i64(), Some(1));
+    }
+    unreachable!("somebody counts beyond all numbers");
+}
+
+#[test]
+fn nobody_is_woken_for_a_peer_that_stays_silent() {
+    let (listener, setup) = false_server(&[]);
+    let other = client(&setup, &[]);
+    other.open().unwrap();
+    let mut raw = None;
+    let count = wakes(other.fd().unwrap(), || {
+        let error = other.recv(Some(Duration::ZERO)).unwrap_err();
+        raw.get_or_insert_with(|| Raw::accept(&listener));
+        error.status() == Status::Permission
+    });
+    assert!(count < 10, "a client was woken {count} times");
+
+    let setup = with_token(&[("default_timeout", "1")]);
+    let server = tcp_server(&setup);
+    server.open().unwrap();
+    let mut stranger = Raw::connect(&server);
+    let count = wakes(server.fd().unwrap(), || {
+        let error = server.next(Some(Duration::ZERO)).unwrap_err();
+        assert_eq!(error.status(), Status::Timeout);
+        server.stats().rejected == 1
+    });
+    assert!(count < 10, "a server was woken {count} times");
+    stranger.nonce();
+    stranger.expect_denial("silence");
+}
+
+#[test]
+fn a_program_that_comes_late_judges_by_what_has_arrived() {
+    let setup = with_token(&[("default_timeout", "0.3")]);
+    let server = tcp_server(&setup);
+    server.open().unwrap();
+    let (mut known, mut silent) = (Raw::connect(&server), Raw::connect(&server));
+    for raw in [&mut known, &mut silent] {
+        wait_until("it is asked", || {
+            assert!(!has_come(&server, Duration::ZERO));
+            raw.0.set_nonblocking(true).unwrap();
+            let is_asked = raw.0.peek(&mut [0]).is_ok();
+            raw.0.set_nonblocking(false).unwrap();
+            is_asked
+        });
+    }
+    // Time is up before the answer comes; the program has seen neither.
+    std::thread::sleep(Duration::from_millis(400));
+    known.answer_for(TOKEN);
+    assert!(has_come(&server, PATIENCE));
+    while server.stats().rejected == 0 {
+        assert!(!has_come(&server, Duration::from_millis(1)));
+    }
+    silent.nonce();
+    silent.expect_denial("silence");
+    assert_eq!(known.hear().unwrap().get("/code").unwrap().as_str(), Some("auth"));
 }
 
 #[test]
