@@ -83,8 +83,10 @@ impl State {
         let Link::Connecting(attempt) = &mut self.link else {
             return;
         };
+        let before = (attempt.interest(), attempt.due());
         match attempt.advance(&self.target, Monotonic::now()) {
-            Progress::Waiting => {}
+            // Others may sleep on this attempt, and have to wait for something else from now on.
+            Progress::Waiting => self.changed |= (attempt.interest(), attempt.due()) != before,
             Progress::Failed(error) => self.attempt_failed(error, false),
             Progress::Refused(error) => self.attempt_failed(error, true),
             Progress::Greeted(connected) => self.take_up(connected),

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -289,20 +290,26 @@ static void server_takes_leave(void)
 
 /* ---- a token ---- */
 
+static void begin_with_token(int threaded, const char *send_timeout)
+{
+    sock_options *options = sock_options_new();
+    MUST(sock_options_set(options, "socket_dir", sockets));
+    MUST(sock_options_set(options, "port", "0"));
+    MUST(sock_options_set(options, "token", "a token that nobody guesses"));
+    MUST(sock_options_set(options, "send_timeout", send_timeout));
+    server = sock_server_new(DOTSOCK_TCP, "e", options);
+    client = sock_client_new(DOTSOCK_TCP, "e", options);
+    sock_options_free(options);
+    MUST(threaded ? sock_server_start(server) : sock_server_open(server));
+}
+
 /* The `first` of question, answer and proof finds no memory. */
 static void handshake(int threaded, uint64_t first)
 {
     char text[100];
     snprintf(text, sizeof text, "message %d of a handshake, %s", (int)first, threaded ? "own thread" : "open");
     doing = text;
-    sock_options *options = sock_options_new();
-    MUST(sock_options_set(options, "socket_dir", sockets));
-    MUST(sock_options_set(options, "port", "0"));
-    MUST(sock_options_set(options, "token", "a token that nobody guesses"));
-    server = sock_server_new(DOTSOCK_TCP, "e", options);
-    client = sock_client_new(DOTSOCK_TCP, "e", options);
-    sock_options_free(options);
-    MUST(threaded ? sock_server_start(server) : sock_server_open(server));
+    begin_with_token(threaded, "");
     starve(first);
     int64_t began = now_ms();
     MUST(threaded ? sock_client_connect(client) : sock_client_open(client));
@@ -324,6 +331,35 @@ static void handshake(int threaded, uint64_t first)
     MUST(sock_server_stat(server, "rejected", &count));
     if (count)
         fail("the server has turned it away");
+    finish();
+}
+
+static void *receive_in_thread(void *to)
+{
+    sock_client_recv(client, PATIENCE_MS, to);
+    return NULL;
+}
+
+/* A send carries a handshake on as far as it can, and gives up; `recv`, which sleeps meanwhile in
+ * another thread, has to go on with it. */
+static void handshake_of_two(void)
+{
+    doing = "a handshake that a send leaves to a recv";
+    sock_message *got = NULL;
+    pthread_t thread;
+    begin_with_token(1, "0.05");
+    MUST(sock_send_data(server, DOTSOCK_DATA, bytes, message(-1, 1, 100), NULL));
+    starve(2);
+    int64_t began = now_ms();
+    MUST(sock_client_open(client));
+    if (pthread_create(&thread, NULL, receive_in_thread, &got) != 0)
+        fail("pthread_create");
+    sock_client_send_data(client, DOTSOCK_DATA, bytes, message(0, 1, 100));
+    pthread_join(thread, NULL);
+    if (!got || now_ms() - began > FOR_MS + 2000)
+        fail("it took %lld ms", (long long)(now_ms() - began));
+    sock_message_free(got);
+    check_attempts(FOR_MS / EVERY_MS + 5); /* two threads */
     finish();
 }
 
@@ -360,6 +396,8 @@ int main(void)
     for (int threaded = 0; threaded < 2; threaded++)
         for (uint64_t message = 1; message <= 3; message++)
             handshake(threaded, message);
+    for (int i = 0; i < 5; i++) /* which of the two is woken first, chance decides */
+        handshake_of_two();
     nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     return 0;
 }
