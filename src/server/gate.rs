@@ -28,7 +28,7 @@ const MOST_VISITORS: usize = 128;
 /// How long each is left to answer before it has to go for another one, which comes in meanwhile no
 /// further than the listener's queue: many who know the token may come at once. Longer, and a flood
 /// of strangers would fill that queue.
-const TIME_TO_ANSWER: Duration = Duration::from_millis(50);
+const TIME_TO_ANSWER: Duration = Duration::from_millis(20);
 
 pub(super) struct Gate {
     secret: Secret,
