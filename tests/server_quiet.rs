@@ -106,6 +106,66 @@ fn a_forked_child_that_keeps_sockets_open_changes_nothing() {
     assert_eq!(status, 0);
 }
 
+/// A server whose stop waits half a second for a client that does not read.
+fn lingering() -> (Setup, Server) {
+    let setup = Setup::new(&[
+        ("linger", "0.5"),
+        ("client_queue_size", "100000000"),
+        ("max_message_size", "100000000"),
+    ]);
+    let server = setup.server();
+    (setup, server)
+}
+
+/// The processor time of that stop.
+fn stop_takes(server: &Server, meanwhile: impl FnOnce()) -> Duration {
+    server.broadcast(MessageType::Data, &json!({"text": text(30_000_000)})).unwrap();
+    let before = processor_time();
+    std::thread::scope(|scope| {
+        let stop = scope.spawn(|| server.stop());
+        wait_until("it is stopping", || !server.is_running());
+        meanwhile();
+        assert!(!stop.is_finished());
+    });
+    processor_time() - before
+}
+
+#[test]
+fn a_cancel_during_a_stop_does_not_keep_it_awake() {
+    let _alone = ALONE.lock();
+    for drive in [Server::run, Server::start] {
+        let (setup, server) = lingering();
+        std::thread::scope(|scope| {
+            let driver = scope.spawn(|| drive(&server));
+            wait_until("it runs", || server.is_running());
+            let _peer = setup.peer();
+            wait_for_clients(&server, 1);
+            let taken = stop_takes(&server, || server.cancel().unwrap());
+            assert!(taken < Duration::from_millis(200), "{taken:?}");
+            driver.join().unwrap().unwrap();
+        });
+    }
+}
+
+#[test]
+fn threads_in_next_do_not_keep_a_stop_awake() {
+    let _alone = ALONE.lock();
+    let (setup, server) = lingering();
+    server.open().unwrap();
+    let _peer = setup.peer();
+    assert!(matches!(server.next(Some(PATIENCE)), Ok(Event::Connected { .. })));
+    std::thread::scope(|scope| {
+        let patient = scope.spawn(|| server.next(None));
+        let taken = stop_takes(&server, || {
+            // One that leaves makes the server look who else is there.
+            let left = server.next(Some(Duration::from_millis(10))).unwrap_err();
+            assert_eq!(left.status(), Status::Timeout);
+        });
+        assert!(taken < Duration::from_millis(200), "{taken:?}");
+        assert!(matches!(patient.join().unwrap(), Ok(Event::Disconnected { .. })));
+    });
+}
+
 /// Opens files until the process has no descriptor left.
 fn take_all_descriptors() -> Vec<std::fs::File> {
     std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()

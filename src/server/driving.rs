@@ -88,10 +88,10 @@ impl<'a> Driver<'a> {
             if !shared.process.is_current() {
                 return Turn::Stopping;
             }
-            if self.mode != Mode::Thread
-                && !patience.polls()
+            if !patience.polls()
                 && shared.cancels.is_pending()
                 && shared.take_cancel(&shared.lock())
+                && self.mode != Mode::Thread
             {
                 return Turn::Cancelled;
             }
@@ -110,7 +110,7 @@ impl<'a> Driver<'a> {
                 // The engine may have taken the signal that came with it for one of its own.
                 continue;
             }
-            if woken && self.mode != Mode::Thread {
+            if woken && self.mode == Mode::Open {
                 shared.cancels.quiet(&io.cancel);
             }
             if !self.wait(io, remaining) {
@@ -131,13 +131,9 @@ impl<'a> Driver<'a> {
             self.found = io.epoll.wait(ready, -1).unwrap_or(0);
             return true;
         }
-        let watched = [
-            (io.epoll.as_fd(), WaitFor::Read),
-            (io.cancel.as_fd(), WaitFor::Read),
-            (io.ready.as_fd(), WaitFor::Read),
-        ];
-        // `ready` is for `next`: it tells of what its engine has, and of its end.
-        let watched = if self.mode == Mode::Open { &watched[..] } else { &watched[..2] };
+        let watched = [(io.epoll.as_fd(), WaitFor::Read), (io.cancel.as_fd(), WaitFor::Read)];
+        // Each descriptor more costs time: elsewhere the cancel is in the set.
+        let watched = if self.mode == Mode::Open { &watched[..] } else { &watched[..1] };
         let interrupted = matches!(sys::poll(watched, limit), Ok(Readiness::Interrupted));
         !interrupted || self.shared.cancels.is_pending()
     }
@@ -190,6 +186,8 @@ impl Shared {
                 let watched = self.watched.load(Ordering::Relaxed) || others > 0;
                 !state.leftover.is_empty() || self.more.load(Ordering::Relaxed) && watched
             }
+            // Whoever stops the server waits for its set, which this must not end all the time.
+            Phase::Stopping(_) => false,
             // Until the last thread in `next` has noticed the end.
             _ => !state.leftover.is_empty() || state.end_untold || state.nexting > 0,
         };

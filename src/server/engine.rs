@@ -211,11 +211,10 @@ impl Engine {
                     self.attend_starved_visitors(shared);
                 }
             }
-            token::CANCEL => {
-                // In any case: this one may have been taken before its signal came.
-                self.io.cancel.clear();
-                shared.take_cancel(&shared.lock_in_engine());
-            }
+            // One that is pending is taken by whoever drives the server.
+            token::CANCEL => shared.cancels.quiet(&self.io.cancel),
+            // It ends a wait; what it tells of is in the engine already, or is the server's end.
+            token::READY => {}
             id if self.farewells.contains_key(&id) => self.attend(id, shared),
             id if self.is_visitor(id) => self.attend_visitor(id, shared),
             id => {

@@ -23,6 +23,7 @@ pub(crate) mod token {
     pub const DEADLINE: u64 = 2;
     pub const TAIL: u64 = 3;
     pub const CANCEL: u64 = 4;
+    pub const READY: u64 = 5;
     /// A client's token is its number, and these begin here.
     pub const FIRST_CLIENT: u64 = 16;
 }
@@ -36,8 +37,8 @@ pub(crate) struct Io {
     pub deadline: TimerFd,
     /// Goes off when the tail of a burst is due.
     pub tail: TimerFd,
-    /// Readable while a cancel is pending. It is in no epoll but while the server runs on its own
-    /// thread: elsewhere it would make the descriptor that users watch readable.
+    /// Readable while a cancel is pending. It is in the set only with `start` and `run`: with `open`
+    /// it would make the descriptor that users watch readable.
     pub cancel: EventFd,
     /// Readable while an event is ready that no descriptor tells of.
     pub ready: EventFd,
@@ -61,6 +62,7 @@ impl Io {
         io.epoll.add(io.wake.as_fd(), Interest::READ, token::WAKE)?;
         io.epoll.add(io.deadline.as_fd(), Interest::READ, token::DEADLINE)?;
         io.epoll.add(io.tail.as_fd(), Interest::READ, token::TAIL)?;
+        io.epoll.add(io.ready.as_fd(), Interest::READ, token::READY)?;
         Ok(io)
     }
 

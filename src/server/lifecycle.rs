@@ -94,8 +94,9 @@ impl Shared {
         let (address, port) = (listener.address().to_owned(), listener.port());
         let mut engine = Engine::new(io.clone(), listener, gate);
         let watched = engine.listen().and_then(|()| match mode {
-            Mode::Thread => io.epoll.add(io.cancel.as_fd(), Interest::READ, token::CANCEL),
-            Mode::Run => Ok(()),
+            Mode::Thread | Mode::Run => {
+                io.epoll.add(io.cancel.as_fd(), Interest::READ, token::CANCEL)
+            }
             Mode::Open => {
                 self.outer(io).and_then(|outer| outer.add(io.epoll.as_fd(), Interest::READ, 0))
             }
@@ -302,6 +303,8 @@ impl Shared {
         let mode = match state.phase {
             Phase::Running(mode) => {
                 self.enter(&mut state, Phase::Stopping(mode));
+                let nexting = state.nexting;
+                self.show_readiness(&mut state, nexting);
                 state.stop_untold = mode == Mode::Run && state.runner != Some(me);
                 if let Some(io) = self.io.get() {
                     io.wake.signal();
@@ -396,6 +399,10 @@ impl Shared {
     /// Ends listening, delivers what is queued and closes every connection.
     fn shut_engine_down(&self, mode: Mode) {
         let Some(io) = self.io.get() else { return };
+        if mode != Mode::Open {
+            // A cancel that nobody takes any more would end every wait.
+            let _ = io.epoll.remove(io.cancel.as_fd());
+        }
         if let Some(engine) = self.engine.lock().as_mut() {
             engine.begin_shutdown(mode == Mode::Open, self);
         }
@@ -418,7 +425,6 @@ impl Shared {
         match (mode, self.outer.get()) {
             (Mode::Thread, _) => {
                 self.take_cancel(&self.lock());
-                let _ = io.epoll.remove(io.cancel.as_fd());
             }
             (Mode::Open, Some(outer)) => {
                 let _ = outer.remove(io.epoll.as_fd());
