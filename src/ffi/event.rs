@@ -10,7 +10,8 @@ use super::constants::dotsock_event_kind::{
 };
 use super::guard;
 use super::message::{self, sock_message};
-use crate::{Event, Message};
+use crate::Message;
+use crate::server::{Happened, with_client_id};
 
 /// What happened to a server.
 pub struct sock_event {
@@ -20,15 +21,13 @@ pub struct sock_event {
 }
 
 impl sock_event {
-    pub(super) fn new(event: Event) -> sock_event {
-        let (kind, client_id, message) = match event {
-            Event::Connected { client_id } => (DOTSOCK_CLIENT_CONNECTED, client_id, None),
-            Event::Disconnected { client_id } => (DOTSOCK_CLIENT_DISCONNECTED, client_id, None),
-            Event::Message { client_id, message } => {
-                (DOTSOCK_MESSAGE_RECEIVED, client_id, Some(message))
-            }
+    pub(super) fn new(event: Happened) -> sock_event {
+        let (kind, id, message) = match event {
+            Happened::Connected(id) => (DOTSOCK_CLIENT_CONNECTED, id, None),
+            Happened::Disconnected(id) => (DOTSOCK_CLIENT_DISCONNECTED, id, None),
+            Happened::Message(id, message) => (DOTSOCK_MESSAGE_RECEIVED, id, Some(message)),
         };
-        sock_event { kind, client_id: ClientId::new(&client_id), message }
+        sock_event { kind, client_id: with_client_id(id, ClientId::new), message }
     }
 }
 

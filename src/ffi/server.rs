@@ -159,7 +159,7 @@ pub unsafe extern "C" fn sock_server_next(
         let timeout = arguments::timeout(timeout_ms)?;
         // SAFETY: the header asks for a live server, and for where the event goes.
         let (handle, out) = unsafe { (usable(server)?, Out::required(out, "out")?) };
-        out.set(Box::into_raw(Box::new(sock_event::new(handle.server.next(timeout)?))));
+        out.set(Box::into_raw(Box::new(sock_event::new(handle.server.take_next(timeout)?))));
         Ok(())
     })
 }

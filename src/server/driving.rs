@@ -113,6 +113,9 @@ impl<'a> Driver<'a> {
             if woken && self.mode == Mode::Open {
                 shared.cancels.quiet(&io.cancel);
             }
+            if self.mode == Mode::Thread {
+                shared.stand_by();
+            }
             if !self.wait(io, remaining) {
                 return Turn::Interrupted;
             }

@@ -424,6 +424,7 @@ impl Engine {
         }
         {
             let mut state = shared.lock_in_engine();
+            shared.corked.store(false, Ordering::Relaxed);
             state.delivery.uncork();
             state.delivery.burst.end();
         }

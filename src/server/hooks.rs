@@ -2,9 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::engine::Happened;
-use super::shared::{Mode, Phase, Shared, client_id};
+use super::shared::{Mode, Phase, Shared, State, client_id};
 use super::{Hooks, Server};
 
 /// Calls the hooks of a server for as long as its loop runs.
@@ -63,18 +64,30 @@ impl Shared {
     /// Runs code of the program's on the thread of the loop, which is not ready for a tail then;
     /// what has collected meanwhile is written.
     pub fn without_standby(&self, mode: Mode, program: impl FnOnce()) {
-        if mode == Mode::Thread {
-            self.lock().delivery.set_standby(false);
+        if mode == Mode::Thread && self.stands_by.load(Ordering::Relaxed) {
+            self.set_standby(&mut self.lock(), false);
         }
         program();
-        // What is collected in a child that the program has forked is the parent's to write.
-        if !self.process.is_current() {
+        // Nothing collects then but under a cork; and what does in a child that the program has
+        // forked is the parent's to write.
+        if self.corked.load(Ordering::Relaxed) && self.process.is_current() {
+            self.lock().delivery.write_collected();
+        }
+    }
+
+    /// The library's own thread is about to wait: it is ready to write a tail then.
+    pub fn stand_by(&self) {
+        if self.stands_by.load(Ordering::Relaxed) {
             return;
         }
         let mut state = self.lock();
-        state.delivery.write_collected();
-        if mode == Mode::Thread && state.phase == Phase::Running(mode) {
-            state.delivery.set_standby(true);
+        if state.phase == Phase::Running(Mode::Thread) {
+            self.set_standby(&mut state, true);
         }
+    }
+
+    pub fn set_standby(&self, state: &mut State, standby: bool) {
+        self.stands_by.store(standby, Ordering::Relaxed);
+        state.delivery.set_standby(standby);
     }
 }

@@ -139,7 +139,7 @@ impl Shared {
         let name = format!("dotsock-{}", self.event_name);
         // Locked, so that nobody can wait for the end of the thread before it is known.
         let mut state = self.lock();
-        state.delivery.set_standby(true);
+        self.set_standby(&mut state, true);
         let thread = sys::spawn_without_signals(&name[..name.len().min(15)], move || shared.live());
         match thread {
             Ok(thread) => {
@@ -384,7 +384,7 @@ impl Shared {
             state.end_untold = true;
         }
         if mode == Mode::Thread {
-            state.delivery.set_standby(false);
+            self.set_standby(&mut state, false);
         }
         state.driver = None;
         self.enter(&mut state, Phase::Idle);

@@ -46,8 +46,9 @@ use crate::transport::{Peer, Transport};
 use crate::wire::json;
 use crate::{Error, Message, MessageType, Options, Payload, Result, ServerBuilder, Status};
 use common::Outgoing;
-use engine::Happened;
+pub(crate) use engine::Happened;
 use recipient::Recipient;
+pub(crate) use shared::with_client_id;
 use shared::{Phase, Shared, client_id, parse_client_id};
 
 /// What happened to a server that the program drives itself, from [`Server::next`].
@@ -300,12 +301,17 @@ impl Server {
     /// [`Status::NotRunning`] when it is not open, after a stop once everything left was yielded;
     /// [`Status::State`] when it runs in another way.
     pub fn next(&self, limit: Option<Duration>) -> Result<Event> {
-        self.shared.check_process()?;
-        self.shared.next(limit).map(|event| match event {
+        self.take_next(limit).map(|event| match event {
             Happened::Connected(id) => Event::Connected { client_id: client_id(id) },
             Happened::Disconnected(id) => Event::Disconnected { client_id: client_id(id) },
             Happened::Message(id, message) => Event::Message { client_id: client_id(id), message },
         })
+    }
+
+    /// [`next`](Server::next), with clients as numbers.
+    pub(crate) fn take_next(&self, limit: Option<Duration>) -> Result<Happened> {
+        self.shared.check_process()?;
+        self.shared.next(limit)
     }
 
     /// A descriptor that is readable for as long as [`next`](Server::next) has something to do;

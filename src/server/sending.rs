@@ -1,5 +1,6 @@
 //! Sending, from any thread.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::common::Outgoing;
@@ -161,6 +162,7 @@ impl Shared {
             drop(state);
             return Err(self.not_running());
         }
+        self.corked.store(on, Ordering::Relaxed);
         if on {
             state.delivery.cork()
         } else {

@@ -83,8 +83,9 @@ pub(crate) struct Counters {
     pub denied: AtomicU64,
 }
 
+/// With the engine locked: nobody else writes to a counter, so that this need not be one step.
 pub(crate) fn count(counter: &AtomicU64, by: u64) {
-    counter.fetch_add(by, Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
 }
 
 pub(crate) struct Shared {
@@ -107,6 +108,10 @@ pub(crate) struct Shared {
     pub changed: Condvar,
     /// How often `phase` has changed: a loop sees that it goes on without a lock.
     changes: AtomicU64,
+    /// Whether the program collects sends under a cork: set with the state locked.
+    pub corked: AtomicBool,
+    /// What the delivery knows about the library's own thread, for that thread to see without a lock.
+    pub stands_by: AtomicBool,
     /// Whether the engine has left log records under the state lock.
     pub notes_left: AtomicBool,
     state: Mutex<State>,
@@ -186,6 +191,8 @@ impl Shared {
             more: AtomicBool::new(false),
             changed: Condvar::new(),
             changes: AtomicU64::new(0),
+            corked: AtomicBool::new(false),
+            stands_by: AtomicBool::new(false),
             notes_left: AtomicBool::new(false),
             state: Mutex::new(State {
                 phase: Phase::Idle,
@@ -295,19 +302,24 @@ pub(crate) fn parse_client_id(text: &str) -> Option<u64> {
 
 /// How a client is named to users.
 pub(crate) fn client_id(id: u64) -> String {
+    with_client_id(id, str::to_owned)
+}
+
+/// The same without an allocation.
+pub(crate) fn with_client_id<T>(id: u64, take: impl FnOnce(&str) -> T) -> T {
     // Written by hand, not formatted: every message that `next` yields comes with one.
     let mut number = id - FIRST_CLIENT + 1;
-    let mut digits = [0; 20];
-    let mut at = digits.len();
+    let mut text = [0; CLIENT.len() + 20];
+    let mut at = text.len();
     while number > 0 {
         at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
+        text[at] = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    let mut text = String::with_capacity(CLIENT.len() + digits.len());
-    text.push_str(CLIENT);
-    text.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
-    text
+    let digits = at;
+    at -= CLIENT.len();
+    text[at..digits].copy_from_slice(CLIENT.as_bytes());
+    take(str::from_utf8(&text[at..]).unwrap_or_default())
 }
 
 const CLIENT: &str = "client-";
