@@ -115,6 +115,14 @@ impl Delivery {
         Ok(self.pace.take().map(Unfinished::Pace))
     }
 
+    /// A send has failed: nobody waits for the sockets that it found full, and the engine writes
+    /// what they have no room for.
+    pub fn keep_no_pace(&mut self) {
+        if let Some(mut pace) = self.pace.take() {
+            pace.advance(self, true);
+        }
+    }
+
     /// How a sender writes. With `block` it keeps pace with those who read: what a socket does not
     /// take is written a moment later, by the sender, instead of piling up.
     fn by_sender(&self) -> Write {

@@ -146,6 +146,10 @@ impl<'a> Driver<'a> {
     fn progress(&mut self, look: bool) -> Option<Happened> {
         let shared = self.shared;
         let mut slot = shared.engine.lock();
+        if self.has_ended() {
+            // What is there now is that of another run, or on its way to the end.
+            return None;
+        }
         let engine = slot.as_mut()?;
         if let Some(ready) = &self.ready
             && self.found > 0

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::common::Outgoing;
 use super::io::Command;
-use super::shared::{Phase, Shared, State, parse_client_id};
+use super::shared::{Mode, Phase, Shared, State, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};
 use crate::sys::{Monotonic, Readiness, WallClock};
 use crate::wire::{envelope, frame};
@@ -25,15 +25,18 @@ impl Shared {
             drop(state);
             return Err(self.too_large(body));
         }
-        let unfinished = match client {
-            None => state.delivery.broadcast(out)?,
+        let sent = match client {
+            None => state.delivery.broadcast(out),
             Some(client) => {
                 let id = parse_client_id(client).ok_or_else(|| self.no_client(client))?;
-                state.delivery.unicast(id, out)?
+                state.delivery.unicast(id, out)
             }
         };
+        if sent.is_err() {
+            state.delivery.keep_no_pace();
+        }
         drop(state);
-        match unfinished {
+        match sent? {
             None => Ok(()),
             Some(Unfinished::Wait(wait)) => self.wait_for_room(wait, client),
             Some(Unfinished::Pace(pace)) => {
@@ -104,6 +107,11 @@ impl Shared {
                 wait.give_up(&mut state.delivery, client.is_none());
                 return if client.is_some() { Err(error) } else { Ok(()) };
             }
+            if state.phase == Phase::Running(Mode::Thread) {
+                // It ended the sends that waited then. Its loop, which takes it at other times, may
+                // be in a hook, and until it is taken nobody could sleep.
+                self.take_cancel(&state);
+            }
             let sockets = wait.sockets(&state.delivery);
             drop(state);
             let slept = wait.sleep(&sockets, &io.cancel, remaining);
@@ -123,7 +131,7 @@ impl Shared {
     ) -> Option<Error> {
         let Phase::Running(mode) = state.phase else { return Some(self.not_running()) };
         // A server on its own thread has no loop that a cancel would be kept for.
-        let pending = mode != super::shared::Mode::Thread && self.cancels.is_pending();
+        let pending = mode != Mode::Thread && self.cancels.is_pending();
         if pending || self.cancels.asked() != cancels {
             return Some(Error::new(
                 Status::Cancelled,

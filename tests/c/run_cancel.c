@@ -248,3 +248,39 @@ TEST(a_hook_cancels_its_own_run)
     sock_client_free(client);
     sock_server_free(server);
 }
+
+static double cpu_seconds(void)
+{
+    struct timespec time;
+    CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Its loop is in this hook and takes no cancel, which must not keep a send awake that waits. */
+static void cancel_then_fill(void *ctx, sock_server *from, const char *id)
+{
+    CHECK_INT(sock_server_cancel(from), DOTSOCK_OK);
+    int status;
+    double before;
+    do {
+        before = cpu_seconds();
+        status = send_padded(from, 0, 50000, id);
+    } while (status == DOTSOCK_OK);
+    *(double *)ctx = cpu_seconds() - before;
+    CHECK_STATUS(status, DOTSOCK_E_TIMEOUT);
+    __atomic_store_n(&returned, 1, __ATOMIC_SEQ_CST);
+}
+
+TEST(a_send_after_a_cancel_waits_asleep_for_a_started_server)
+{
+    double spent = 0;
+    server = new_server(DOTSOCK_UNIX, "e", "slow_client", "block", "client_queue_size", "200000", "send_timeout",
+                        "0.5", NULL);
+    CHECK_OK(sock_server_on_client_connected(server, cancel_then_fill, &spent, NULL));
+    CHECK_OK(sock_server_start(server));
+    int peer = peer_connect("e"); /* reads nothing */
+    WAIT_FOR(__atomic_load_n(&returned, __ATOMIC_SEQ_CST));
+    CHECK(spent < 0.2);
+    close(peer);
+    sock_server_free(server);
+}

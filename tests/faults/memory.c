@@ -178,6 +178,41 @@ static void slow_block(void) { a_slow_client("block", 4000, 10, 0); }
 static void slow_and_corked(void) { a_slow_client("drop_oldest", 4000, 10, 1); }
 static void slow_and_large(void) { a_slow_client("drop_oldest", 20, LARGE, 0); }
 
+static uint64_t queued_bytes(void)
+{
+    uint64_t sum = 0;
+    sock_client_list *list = sock_server_clients(server);
+    if (!list)
+        fail("no list of clients");
+    for (size_t i = 0; i < sock_client_list_size(list); i++)
+        sum += sock_client_list_queued_bytes(list, i);
+    sock_client_list_free(list);
+    return sum;
+}
+
+/* What was queued for some before there was no memory for others is written, without another send. */
+static void block_and_large(void)
+{
+    enum { READERS = 3 };
+    int fds[READERS];
+    begin("block", "0");
+    for (int i = 0; i < READERS; i++)
+        fds[i] = bare_socket();
+    pump(0);
+    struct numbered what = {.from = -1, .number = 1, .size = NUMBERED_MOST};
+    is_fine(sock_send_data(server, DOTSOCK_DATA, bytes, numbered_encode(bytes, &what), NULL));
+    for (int64_t until = now_ms() + PATIENCE_MS; queued_bytes() > 0; pump(0)) {
+        for (int i = 0; i < READERS; i++)
+            while (recv(fds[i], bytes, sizeof bytes, 0) > 0)
+                continue;
+        if (now_ms() > until)
+            fail("%llu bytes stay queued", (unsigned long long)queued_bytes());
+    }
+    for (int i = 0; i < READERS; i++)
+        close(fds[i]);
+    finish();
+}
+
 static void a_backlog(void)
 {
     begin("drop_oldest", "100000");
@@ -371,6 +406,7 @@ static const struct {
              {"a slow client, block", slow_block},
              {"a slow client, corked", slow_and_corked},
              {"a slow client, large messages", slow_and_large},
+             {"slow clients, block, large", block_and_large},
              {"a backlog", a_backlog},
              {"800 clients", many_clients},
              {"800 messages at the end", many_at_the_end},
