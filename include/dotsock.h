@@ -1197,6 +1197,15 @@ int sock_client_is_connected(const sock_client *client);
 int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
 
 /**
+ * 1 when something has been read from the socket and was not taken yet, so that
+ * sock_client_recv() need not look at the socket for it; 0 else (and for NULL). It makes no system
+ * call and takes no lock. In an event loop, call sock_client_recv() once when sock_client_fd() is
+ * readable, and again for as long as this is 1: what comes later makes the descriptor readable
+ * again. Where several threads receive, another one may be faster.
+ */
+int sock_client_has_next(const sock_client *client);
+
+/**
  * Sends a message to the server; the message stays the caller's. It waits up to `send_timeout`
  * (`default_timeout` where that is unset) for room, and after a lost connection connects again
  * first.

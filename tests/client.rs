@@ -209,6 +209,30 @@ fn messages_arrive_in_order_however_their_bytes_are_split() {
 }
 
 #[test]
+fn what_was_read_and_not_taken_is_known_without_a_look_at_the_socket() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    assert!(!client.has_next());
+    // One write, so that one read has all of it; the last frame is not whole.
+    let last = data(3);
+    let (begun, rest) = last.split_at(20);
+    server.write_all(&[&data_of(0..3), begun].concat()).unwrap();
+    for expected in 0..3 {
+        assert_eq!(recv(&client), expected);
+        assert_eq!(client.has_next(), expected < 2);
+    }
+    server.write_all(rest).unwrap();
+    assert!(!client.has_next(), "it has looked");
+    assert_eq!(recv(&client), 3);
+    // What another call has read counts, too.
+    server.write_all(&data(4)).unwrap();
+    wait_until("it has been read", || client.buffer_size() == 1);
+    assert!(client.has_next());
+    client.clear_buffer().unwrap();
+    assert!(!client.has_next());
+}
+
+#[test]
 fn a_timeout_passes_and_nothing_is_lost() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[]);

@@ -279,13 +279,15 @@ void cli_pump(void *p)
     int n = epoll_wait(v->ep, ev, 256, 100);
     for (int i = 0; i < n; i++) {
         uint32_t id = ev[i].data.u32;
-        sock_message *m; int status;
-        while ((status = sock_client_recv(v->k[id], 0, &m)) == DOTSOCK_OK) {
+        int status;
+        do {
+            sock_message *m;
+            if ((status = sock_client_recv(v->k[id], 0, &m)) != DOTSOCK_OK) break;
             size_t len;
             const void *b = unwrapped(m, &len);
             harness_got((int)id, b, len);
             sock_message_free(m);
-        }
+        } while (sock_client_has_next(v->k[id]));
         if (status != DOTSOCK_E_TIMEOUT) check(status, "sock_client_recv");
     }
 }

@@ -273,6 +273,9 @@ pub extern "C" fn cli_pump(listeners: &mut Listeners) {
                 Err(error) if error.status() == Status::Timeout => break,
                 Err(error) => return check(Err(error)),
             }
+            if !listeners.clients[number].has_next() {
+                break;
+            }
         }
     }
 }

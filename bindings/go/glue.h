@@ -157,7 +157,8 @@ static inline received client_receive(sock_client *client, int fd, int try, lett
     received result = {0, {DOTSOCK_OK, 0, NULL}};
     while (result.count == 0 && (try || is_readable(fd))) {
         try = 0;
-        for (size_t bytes = 0; result.count < limit && bytes < MOST_BYTES;) {
+        size_t bytes = 0;
+        do {
             sock_message *message;
             int status = sock_client_recv(client, 0, &message);
             if (status == DOTSOCK_E_TIMEOUT) break;
@@ -168,7 +169,7 @@ static inline received client_receive(sock_client *client, int fd, int try, lett
             letter it = letter_of(message);
             letters[result.count++] = it;
             bytes += it.envelope_size;
-        }
+        } while (result.count < limit && bytes < MOST_BYTES && sock_client_has_next(client));
     }
     return result;
 }

@@ -353,6 +353,8 @@ int sock_client_is_connected(const sock_client *client);
 
 int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
 
+int sock_client_has_next(const sock_client *client);
+
 int sock_client_send(sock_client *client, const sock_message *message);
 
 int sock_client_send_data(sock_client *client, int type, const void *data, size_t size);
@@ -1330,7 +1332,7 @@ verbs(Client, "sock_client_", {
 })
 getters(Client, "sock_client_", ffi.string, { "event_name", "address" })
 getters(Client, "sock_client_", to_number, { "buffer_size" })
-getters(Client, "sock_client_", to_boolean, { "is_connected" })
+getters(Client, "sock_client_", to_boolean, { "is_connected", "has_next" })
 getters(Client, "sock_client_", to_id, { "fd", "server_uid", "server_pid" })
 statistics(Client, C.sock_client_stat)
 closing(Client)

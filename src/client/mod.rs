@@ -26,6 +26,7 @@ mod watch;
 
 use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use log::Level;
@@ -79,6 +80,7 @@ pub struct Client {
     settings: Arc<Settings>,
     process: Process,
     wake: Wake,
+    has_next: AtomicBool,
     /// In an `Arc` only so that a forked child can leave behind what a thread of its parent had
     /// locked.
     state: Arc<Mutex<State>>,
@@ -103,7 +105,8 @@ impl Client {
         let settings = Arc::new(options.settings()?);
         let state = State::new(transport, event_name.clone(), settings.clone());
         let state = Arc::new(Mutex::new(state));
-        Ok(Client { event_name, settings, process, wake: Wake::default(), state })
+        let (wake, has_next) = (Wake::default(), AtomicBool::default());
+        Ok(Client { event_name, settings, process, wake, has_next, state })
     }
 
     /// From now on connects by itself, without blocking and without an attempt in this call: for a
@@ -259,6 +262,16 @@ impl Client {
             }
             woken = state.wait(Purpose::Messages, deadline)?;
         }
+    }
+
+    /// Whether something has been read from the socket and was not taken yet, so that
+    /// [`recv`](Client::recv) need not look at the socket for it. It costs no system call: a program
+    /// that follows [`fd`](Client::fd) goes on with `recv` for as long as this is true, and saves a
+    /// look in vain for each time that it is woken.
+    ///
+    /// Where several threads receive, another one may be faster.
+    pub fn has_next(&self) -> bool {
+        self.has_next.load(Ordering::Relaxed) && !self.is_forked()
     }
 
     /// The messages, one after the other, waiting for each.
@@ -449,7 +462,7 @@ impl Client {
         if self.is_forked() {
             return Err(forked());
         }
-        Ok(Guard::new(self.state.lock(), &self.wake))
+        Ok(Guard::new(self.state.lock(), &self.wake, &self.has_next))
     }
 
     pub(crate) fn is_forked(&self) -> bool {

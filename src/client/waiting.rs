@@ -3,6 +3,7 @@
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::MutexGuard;
 
@@ -25,11 +26,17 @@ pub(super) enum Purpose {
 pub(super) struct Guard<'a> {
     state: MutexGuard<'a, State>,
     wake: &'a Wake,
+    /// What [`Client::has_next`](super::Client::has_next) answers.
+    has_next: &'a AtomicBool,
 }
 
 impl<'a> Guard<'a> {
-    pub fn new(state: MutexGuard<'a, State>, wake: &'a Wake) -> Guard<'a> {
-        Guard { state, wake }
+    pub fn new(
+        state: MutexGuard<'a, State>,
+        wake: &'a Wake,
+        has_next: &'a AtomicBool,
+    ) -> Guard<'a> {
+        Guard { state, wake, has_next }
     }
 
     fn settle(&mut self) {
@@ -39,6 +46,7 @@ impl<'a> Guard<'a> {
         }
         state.changed = false;
         state.arrived = false;
+        self.has_next.store(state.has_arrived(), Ordering::Relaxed);
         state.update_watch();
     }
 

@@ -159,6 +159,17 @@ pub unsafe extern "C" fn sock_client_recv(
     })
 }
 
+/// 1 when something has been read from the socket and was not taken yet, so that
+/// sock_client_recv() need not look at the socket for it; 0 else (and for NULL). It makes no system
+/// call and takes no lock. In an event loop, call sock_client_recv() once when sock_client_fd() is
+/// readable, and again for as long as this is 1: what comes later makes the descriptor readable
+/// again. Where several threads receive, another one may be faster.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_client_has_next(client: *const sock_client) -> c_int {
+    // SAFETY: the header asks for a live client or NULL.
+    guard::get(0, || Some(unsafe { readable(client) }?.client.has_next().into()))
+}
+
 /// Sends a message to the server; the message stays the caller's. It waits up to `send_timeout`
 /// (`default_timeout` where that is unset) for room, and after a lost connection connects again
 /// first.

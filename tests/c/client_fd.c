@@ -17,8 +17,10 @@ TEST(messages)
     for (int n = 0; n < 3; n++) {
         CHECK(readable(fd));
         CHECK(readable(fd)); /* level-triggered: still */
+        CHECK_INT(sock_client_has_next(client), 1);
         EXPECT_NUMBER(client, n);
     }
+    CHECK_INT(sock_client_has_next(client), 0);
     CHECK(!readable(fd));
     sock_client_free(client);
     sock_server_free(server);

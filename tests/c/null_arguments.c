@@ -304,6 +304,7 @@ TEST(client_functions)
     CHECK_INVALID(sock_client_stat(NULL, "reconnects", &u));
     CHECK_INT(sock_client_is_connected(NULL), 0);
     CHECK_INT(sock_client_fd(NULL), -1);
+    CHECK_INT(sock_client_has_next(NULL), 0);
     CHECK_INT(sock_client_buffer_size(NULL), 0);
     CHECK(!sock_client_event_name(NULL));
     CHECK(!sock_client_address(NULL));

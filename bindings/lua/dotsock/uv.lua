@@ -82,7 +82,7 @@ local function client_turn(client, handlers)
             return
         end
         handlers.message(message)
-        if not client.handle then
+        if not client.handle or not client:has_next() then
             return
         end
     end
