@@ -87,14 +87,13 @@ def round_trips():
             ["raw_tcp", "raw_tcp_epoll", "dotsock_tcp", "dotsock_rust_tcp", "zmq_tcp"], counts, None)
 
 
-# The raw socket with the same send buffer as the library's: a server leaves its sockets as the system
-# has them, a client asks for 208 KiB, of which the kernel makes 416 (src/transport/unix.rs).
-SAME_BUFFER_DOWN = "raw_block"
-SAME_BUFFER_UP = "raw_block --sndbuf 212992"
+# The raw socket with the same send buffer as the library's: both ends ask for 208 KiB, of which the
+# kernel makes 416 (src/transport/unix.rs).
+SAME_BUFFER = "raw_block --sndbuf 212992"
 
 
 def larger_buffer(size):
-    return [SAME_BUFFER_UP] if size == 65536 else []
+    return [SAME_BUFFER] if size == 65536 else []
 
 
 def throughput():
@@ -220,7 +219,7 @@ def marks():
     yield mark("CPU of a 64-byte message, both processes", "rtt same", C_AND_RUST, 1.2,
                "raw_block", metric="cpu_us_per_msg")
     for size in SIZES:
-        reference = SAME_BUFFER_DOWN if size == 65536 else "raw_cork_env"
+        reference = SAME_BUFFER if size == 65536 else "raw_cork_env"
         yield mark(f"server to client, {size_text(size)}", f"tput {size}",
                    (*C_AND_RUST, "dotsock_open --cork", "dotsock_run --cork"), 0.9, reference,
                    low=False)
@@ -230,8 +229,8 @@ def marks():
     for size in SIZES:
         large = size == 65536
         yield mark(f"client to server, {size_text(size)}", f"up {size}", C_AND_RUST, 0.9,
-                   SAME_BUFFER_UP if large else "raw_block", low=False)
-        reference = SAME_BUFFER_UP if large else "raw_cork_env"
+                   SAME_BUFFER if large else "raw_block", low=False)
+        reference = SAME_BUFFER if large else "raw_cork_env"
         yield mark(f"client to server, corked, {size_text(size)}", f"up {size}",
                    ("dotsock --cork", "dotsock_rust --cork"), 0.9, reference, low=False)
     for clients in CLIENTS:

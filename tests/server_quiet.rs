@@ -118,12 +118,13 @@ fn lingering() -> (Setup, Server) {
 }
 
 /// The processor time of that stop.
-fn stop_takes(server: &Server, meanwhile: impl FnOnce()) -> Duration {
+fn stop_takes(setup: &Setup, server: &Server, meanwhile: impl FnOnce()) -> Duration {
     server.broadcast(MessageType::Data, &json!({"text": text(30_000_000)})).unwrap();
     let before = processor_time();
     std::thread::scope(|scope| {
         let stop = scope.spawn(|| server.stop());
-        wait_until("it is stopping", || !server.is_running());
+        // The stop has begun, and no longer competes with a cancel for the end of `run`.
+        wait_until("it is stopping", || !setup.directory.path().join("event.sock").exists());
         meanwhile();
         assert!(!stop.is_finished());
     });
@@ -140,7 +141,7 @@ fn a_cancel_during_a_stop_does_not_keep_it_awake() {
             wait_until("it runs", || server.is_running());
             let _peer = setup.peer();
             wait_for_clients(&server, 1);
-            let taken = stop_takes(&server, || server.cancel().unwrap());
+            let taken = stop_takes(&setup, &server, || server.cancel().unwrap());
             assert!(taken < Duration::from_millis(200), "{taken:?}");
             driver.join().unwrap().unwrap();
         });
@@ -156,7 +157,7 @@ fn threads_in_next_do_not_keep_a_stop_awake() {
     assert!(matches!(server.next(Some(PATIENCE)), Ok(Event::Connected { .. })));
     std::thread::scope(|scope| {
         let patient = scope.spawn(|| server.next(None));
-        let taken = stop_takes(&server, || {
+        let taken = stop_takes(&setup, &server, || {
             // One that leaves makes the server look who else is there.
             let left = server.next(Some(Duration::from_millis(10))).unwrap_err();
             assert_eq!(left.status(), Status::Timeout);

@@ -55,7 +55,10 @@ impl Listener {
                 let _ = sys::set_no_delay(&socket);
                 Peer::Tcp(tcp::canonical(address))
             }
-            None => Peer::Unix(sys::peer_credentials(socket.as_fd()).ok()),
+            None => {
+                unix::enlarge_send_buffer(&socket);
+                Peer::Unix(sys::peer_credentials(socket.as_fd()).ok())
+            }
         };
         Ok(Some((socket, peer)))
     }

@@ -110,6 +110,11 @@ fn in_use(event_name: &str, why: &str) -> Error {
 /// has to be kept. (The kernel counts its own overhead too, and doubles the number for that.)
 const SEND_BUFFER: i32 = 208 * 1024;
 
+/// Gives one end of a connection that room. With less it is merely slower.
+pub(super) fn enlarge_send_buffer(socket: &OwnedFd) {
+    let _ = sys::set_send_buffer(socket, SEND_BUFFER);
+}
+
 /// Connects to the server of this event, if one runs.
 pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result<Attempt> {
     check_length(path)?;
@@ -130,8 +135,7 @@ pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result
             };
         }
     };
-    // With less room than this it is merely slower.
-    let _ = sys::set_send_buffer(&socket, SEND_BUFFER);
+    enlarge_send_buffer(&socket);
     let peer = Peer::Unix(sys::peer_credentials(socket.as_fd()).ok());
     let (socket, address) = (Arc::new(socket), path.to_string_lossy().into_owned());
     Ok(Attempt::Connected(Connected { socket, peer, address }))
