@@ -9,35 +9,16 @@
  * Memory, descriptors and threads are looked at after a tenth of it, half of it and at the end. */
 #define _GNU_SOURCE
 #include "inject.h"
+#include "must.h"
 #include "numbered.h"
 
 #include <dirent.h>
-#include <ftw.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "FAILED ");
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (last error: %s)\n", sock_last_error());
-    va_end(arguments);
-    exit(1);
-}
-
-#define MUST(call)                                                                                             \
-    do {                                                                                                       \
-        if ((call) != DOTSOCK_OK)                                                                              \
-            fail("%s", #call);                                                                                 \
-    } while (0)
 
 /* ---- what may not grow ---- */
 
@@ -260,12 +241,6 @@ static void messages(long count, const sock_options *options)
     compare("messages to each of two clients, every tenth answered,", count, seen, now_ms() - began);
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
 int main(int argc, char **argv)
 {
     long count = argc == 3 ? atol(argv[2]) : 0;
@@ -280,6 +255,7 @@ int main(int argc, char **argv)
     MUST(sock_options_set(options, "port", "0"));
     MUST(sock_options_set(options, "slow_client", "block"));
     MUST(sock_options_set(options, "client_queue_size", "262144"));
+    doing = argv[1];
     if (strcmp(argv[1], "cycles") == 0)
         cycles(count, options);
     else
@@ -287,6 +263,6 @@ int main(int argc, char **argv)
     sock_options_free(options);
     if (entries_of(path) != 2)
         fail("%s is not empty", path);
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(directory);
     return 0;
 }

@@ -7,16 +7,15 @@
  * to be with everybody, the CPU time of an idle second. Then the limit of max_connections is reached
  * and left again, and that of descriptors. */
 #define _GNU_SOURCE
+#include "must.h"
 #include "numbered.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/epoll.h>
@@ -24,7 +23,6 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -41,23 +39,6 @@ static struct shared {
 
 static char directory[] = "/tmp/dotsock-XXXXXX", sockets[100];
 static sock_server *server;
-
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "FAILED ");
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (last error: %s; %ld clients)\n", sock_last_error(), (long)shared->open);
-    va_end(arguments);
-    exit(1);
-}
-
-#define MUST(call)                                                                                             \
-    do {                                                                                                       \
-        if ((call) != DOTSOCK_OK)                                                                              \
-            fail("%s", #call);                                                                                 \
-    } while (0)
 
 #define UNTIL(condition)                                                                                       \
     do {                                                                                                       \
@@ -267,14 +248,9 @@ static void descriptor_limit(long most)
            "and all got the broadcast\n", (long long)cpu);
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
 static void run(int transport, long most, int is_judged)
 {
+    doing = transport == DOTSOCK_TCP ? "limits, TCP" : "limits, Unix";
     char text[30];
     sock_options *options = sock_options_new();
     memset(shared, 0, sizeof *shared);
@@ -341,6 +317,6 @@ int main(int argc, char **argv)
         wait(&status);
         failed |= status != 0;
     }
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(directory);
     return failed;
 }

@@ -5,42 +5,22 @@
  * (RLIMIT_AS) in the middle of a broadcast. */
 #define _GNU_SOURCE
 #include "inject.h"
+#include "must.h"
 #include "numbered.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 20000, LARGE = 200000 };
 
-static const char *doing;
 static char directory[] = "/tmp/dotsock-XXXXXX", sockets[100];
-
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "FAILED %s: ", doing);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (last error: %s)\n", sock_last_error());
-    va_end(arguments);
-    _exit(1);
-}
-
-#define MUST(call)                                                                                             \
-    do {                                                                                                       \
-        if ((call) != DOTSOCK_OK)                                                                              \
-            fail("%s", #call);                                                                                 \
-    } while (0)
 
 /* A status that says of something that there was no memory for it, or that all is well. */
 static int is_fine(int status)
@@ -444,12 +424,6 @@ static int run(void (*part)(void), uint64_t first, long *failed)
     return hit;
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
 int main(void)
 {
     long failed = 0;
@@ -469,6 +443,6 @@ int main(void)
     doing = "RLIMIT_AS in a broadcast";
     run(address_space, 0, &failed);
     printf("%-32s survived\n", doing);
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(directory);
     return failed != 0;
 }

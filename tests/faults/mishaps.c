@@ -3,50 +3,30 @@
  * In each case messages go on arriving, whole and in order, and the server stops and leaves nothing
  * behind. */
 #define _GNU_SOURCE
+#include "must.h"
 #include "numbered.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { PATIENCE_MS = 20000 };
 
-static const char *doing;
 static char directory[] = "/tmp/dotsock-XXXXXX", sockets[100];
 static sock_server *server;
 static sock_client *client;
 static int64_t sent, got, said;
 static atomic_llong taken;
-
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "FAILED %s: ", doing);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (last error: %s)\n", sock_last_error());
-    va_end(arguments);
-    exit(1);
-}
-
-#define MUST(call)                                                                                             \
-    do {                                                                                                       \
-        if ((call) != DOTSOCK_OK)                                                                              \
-            fail("%s", #call);                                                                                 \
-    } while (0)
 
 #define UNTIL(condition)                                                                                       \
     do {                                                                                                       \
@@ -174,12 +154,6 @@ static void talk(void)
 
 /* ---- mishaps ---- */
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
 static void files_vanish(int transport)
 {
     doing = transport == DOTSOCK_TCP ? "the discovery file is deleted" : "the socket file is deleted";
@@ -205,7 +179,7 @@ static void directory_vanishes(int transport)
 {
     doing = "socket_dir is deleted";
     begin(transport, "drop_oldest");
-    nftw(sockets, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(sockets);
     talk();
     MUST(sock_server_stop(server));
     MUST(sock_server_start(server));
@@ -423,6 +397,6 @@ int main(void)
     }
     file_is_replaced();
     half_closed_reader();
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(directory);
     return 0;
 }

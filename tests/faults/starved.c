@@ -4,40 +4,19 @@
  * was sent arrives once there is memory again, and once. */
 #define _GNU_SOURCE
 #include "inject.h"
+#include "must.h"
 #include "numbered.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum { FOR_MS = 300, EVERY_MS = 10, LARGE = 1 << 20, PATIENCE_MS = 20000 };
-
-static const char *doing = "";
-
-__attribute__((format(printf, 1, 2), noreturn)) static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fprintf(stderr, "FAILED %s: ", doing);
-    vfprintf(stderr, format, arguments);
-    fprintf(stderr, " (last error: %s)\n", sock_last_error());
-    va_end(arguments);
-    exit(1);
-}
-
-#define MUST(call)                                                                                             \
-    do {                                                                                                       \
-        if ((call) != DOTSOCK_OK)                                                                              \
-            fail("%s", #call);                                                                                 \
-    } while (0)
 
 #define UNTIL(condition, ...)                                                                                  \
     do {                                                                                                       \
@@ -363,12 +342,6 @@ static void handshake_of_two(void)
     finish();
 }
 
-static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *walk)
-{
-    (void)info, (void)kind, (void)walk;
-    return remove(path);
-}
-
 int main(void)
 {
     if (!mkdtemp(directory))
@@ -398,6 +371,6 @@ int main(void)
             handshake(threaded, message);
     for (int i = 0; i < 5; i++) /* which of the two is woken first, chance decides */
         handshake_of_two();
-    nftw(directory, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+    remove_all(directory);
     return 0;
 }
