@@ -150,7 +150,8 @@ impl Connection {
         })
     }
 
-    /// All whole frames were taken: memory to read into is for the next client that reads.
+    /// All whole frames were taken: memory to read into is for the next client that reads, which
+    /// finds it in the processor's cache.
     fn rest(&mut self) {
         if !self.buffer.expects_large() {
             spare::give_back(self.buffer.release());
@@ -181,7 +182,7 @@ impl Connection {
             };
             let frame = self.buffer.take(body)?;
             self.incomplete_since = None;
-            if self.buffer.len() == 0 {
+            if !self.has_next(settings) {
                 self.rest();
             }
             let is_first = !std::mem::replace(&mut self.greeted, true);
