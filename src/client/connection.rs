@@ -150,6 +150,14 @@ impl Connection {
         })
     }
 
+    /// The frame at the head, if one has begun, has to be complete in time from now on.
+    fn settle(&mut self) {
+        if self.buffer.len() > 0 && self.incomplete_since.is_none() {
+            self.incomplete_since = Some(Monotonic::now());
+        }
+        self.rest();
+    }
+
     /// All whole frames were taken: memory to read into is for the next client that reads, which
     /// finds it in the processor's cache.
     fn rest(&mut self) {
@@ -169,10 +177,7 @@ impl Connection {
             let body = match self.buffer.cut(settings.max_message_size) {
                 Cut::Frame(body) => body,
                 Cut::Incomplete => {
-                    if self.buffer.len() > 0 && self.incomplete_since.is_none() {
-                        self.incomplete_since = Some(Monotonic::now());
-                    }
-                    self.rest();
+                    self.settle();
                     return Ok(Next::Nothing);
                 }
                 Cut::TooLarge(body) => {
@@ -183,7 +188,8 @@ impl Connection {
             let frame = self.buffer.take(body)?;
             self.incomplete_since = None;
             if !self.has_next(settings) {
-                self.rest();
+                // Now, not with the next call: a descriptor tells whether to call.
+                self.settle();
             }
             let is_first = !std::mem::replace(&mut self.greeted, true);
             let fields = match envelope::check(&frame, settings.max_depth) {

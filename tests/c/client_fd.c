@@ -47,6 +47,26 @@ TEST(half_a_frame_is_nothing_to_do_once_it_was_read)
     sock_client_free(client);
 }
 
+TEST(half_a_frame_behind_a_whole_one_has_its_time)
+{
+    int listener = peer_listen("e");
+    sock_client *client = join("e", "frame_timeout", "0.1", "auto_reconnect", "false", NULL);
+    sock_message *message = NULL;
+    int peer = peer_accept(listener), fd = sock_client_fd(client);
+    struct bytes frames = {0};
+    put_json_frame(&frames, "e", DOTSOCK_DATA, numbered(1));
+    put_json_frame(&frames, "e", DOTSOCK_DATA, numbered(2));
+    peer_send(peer, frames.at, frames.size - 5);
+    WAIT_FOR(readable(fd));
+    EXPECT_NUMBER(client, 1);
+    WAIT_FOR(readable(fd)); /* although nobody has asked for the second one yet */
+    CHECK_STATUS(sock_client_recv(client, 0, &message), DOTSOCK_E_CLOSED);
+    free(frames.at);
+    close(peer);
+    close(listener);
+    sock_client_free(client);
+}
+
 TEST(the_end_is_said_once)
 {
     sock_message *message = NULL;
