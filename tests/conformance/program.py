@@ -22,6 +22,7 @@ class Program:
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.complaints,
             env=os.environ | {"DOTSOCK_SOCKET_DIR": directory, "XDG_CONFIG_HOME": directory})
         self.lines = queue.SimpleQueue()
+        self.early = []
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self):
@@ -42,6 +43,8 @@ class Program:
 
     def line(self):
         """The next line."""
+        if self.early:
+            return self.early.pop(0)
         try:
             line = self.lines.get(timeout=DEADLINE)
         except queue.Empty:
@@ -52,6 +55,17 @@ class Program:
             return json.loads(line)
         except ValueError:
             raise Wrong(f"{self.name} says what is no JSON: {line!r}") from None
+
+    def ready(self):
+        """The line that says so. A client that waits for its server may have come before it is
+        written: what was said of that is kept."""
+        early = []
+        while "ready" not in (line := self.line()):
+            if "connected" not in line:
+                raise Wrong(f"{self.name} says {shortened(line)} before it is ready{self._said()}")
+            early.append(line)
+        self.early = early
+        return line
 
     def until(self, key):
         """The next line with this key; only lines about clients that come and go may precede it."""

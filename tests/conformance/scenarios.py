@@ -34,12 +34,12 @@ class Pair:
     def server(self, *arguments):
         more = ("--set", "port=0") if self.transport == "tcp" else ()
         server = self._start("server", "serve", EVENT, *more, *arguments)
-        self.address = server.until("ready")["address"]
+        self.address = server.ready()["address"]
         return server
 
     def client(self, command, *arguments):
         client = self._start("client", command, EVENT, "--set", "reconnect_delay=0.01", *arguments)
-        client.until("ready")
+        client.ready()
         return client
 
     def connected(self, command, server, *arguments):
