@@ -341,7 +341,8 @@ func (s *Server) Clients() ([]ClientInfo, error) {
 
 // Disconnect disconnects a client: its id is unknown from now on, what is queued for it is
 // delivered, and its [ClientDisconnected] follows. It does not wait for that, and fails with
-// [ErrNoClient] when nobody has this id.
+// [ErrNoClient] when nobody has this id. Messages of the client that wait for those who follow the
+// events already still come.
 func (s *Server) Disconnect(client string) error {
 	id, err := cString("client's id", client)
 	if err != nil {

@@ -388,9 +388,11 @@ pub unsafe extern "C" fn sock_server_client(
     })
 }
 
-/// Disconnects a client, and returns at once: its id is unknown from now on and no message of it
-/// is handed over any more; what is queued for it is delivered (for at most the option `linger`),
-/// then it is closed and its disconnect hook or event follows.
+/// Disconnects a client, and returns at once: its id is unknown from now on, and no message of it
+/// is handed over any more, not even what has arrived already. Aside from one: on another thread a
+/// hook with a message of it may have begun, and goes on, or a sock_server_next() that is under way
+/// may be returning one. What is queued for the client is delivered (for at most the option
+/// `linger`), then it is closed and its disconnect hook or event follows.
 ///
 /// DOTSOCK_E_NO_CLIENT: nobody has this id.
 #[unsafe(no_mangle)]

@@ -100,10 +100,14 @@ impl<'a> Driver<'a> {
             }
             // What a wait on the library's own thread has found is known.
             let look = self.mode != Mode::Thread && (woken || patience.polls());
-            if (self.more || woken || look)
-                && let Some(event) = self.progress(look)
-            {
-                return Turn::Event(event);
+            if self.more || woken || look {
+                if let Some(event) = self.progress(look) {
+                    return Turn::Event(event);
+                }
+                if self.more {
+                    // It waited for a logger.
+                    continue;
+                }
             }
             let Some(remaining) = patience.remaining() else { return Turn::TimedOut };
             if self.has_ended() {
@@ -161,6 +165,13 @@ impl<'a> Driver<'a> {
             engine.look(shared);
             event = engine.progress(shared);
         }
+        let notes = engine.take_notes(shared);
+        if !notes.is_empty()
+            && let Some(event) = event.take()
+        {
+            // A logger may disconnect the client whose message this is.
+            engine.take_back(event);
+        }
         self.more = engine.has_more();
         if self.mode == Mode::Open && shared.more.load(Ordering::Relaxed) != self.more {
             // With the engine still locked, or another thread could have changed what it has.
@@ -169,7 +180,6 @@ impl<'a> Driver<'a> {
             let others = state.nexting.saturating_sub(1);
             shared.show_readiness(&mut state, others);
         }
-        let notes = engine.take_notes(shared);
         drop(slot);
         if !notes.is_empty() {
             shared.without_standby(self.mode, || notes.emit());

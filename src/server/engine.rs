@@ -30,6 +30,12 @@ pub(crate) enum Happened {
     Message(u64, Message),
 }
 
+impl Happened {
+    fn is_message_of(&self, id: u64) -> bool {
+        matches!(self, Happened::Message(of, _) if *of == id)
+    }
+}
+
 /// Descriptors that are reported in one go.
 pub(crate) const BATCH: usize = 64;
 
@@ -159,6 +165,11 @@ impl Engine {
         event
     }
 
+    /// Takes back an event that the program did not hear of: it is the next one.
+    pub fn take_back(&mut self, event: Happened) {
+        self.events.push_front(event);
+    }
+
     fn next_event(&mut self, shared: &Shared) -> Option<Happened> {
         self.obey(shared);
         loop {
@@ -190,9 +201,13 @@ impl Engine {
         self.io.wake.clear();
         while let Ok(command) = self.io.inbox.try_recv() {
             match command {
-                Command::Dismiss(id, recipient) => {
+                Command::Dismiss(id) => {
                     self.drop_connection(id);
-                    self.say_farewell(id, recipient, true, false, shared);
+                    self.events.retain(|event| !event.is_message_of(id));
+                    let recipient = shared.lock_in_engine().dismissed.remove(&id);
+                    if let Some(recipient) = recipient {
+                        self.say_farewell(id, recipient, true, false, shared);
+                    }
                 }
                 Command::Expel(id) => self.leave(id, false, shared),
             }

@@ -35,7 +35,11 @@ impl HookCaller {
                 let Some(hook) = &self.hooks.message else { return };
                 name(*id, &mut self.client, &mut self.client_id);
                 let (server, client_id) = (&self.server, &self.client_id);
-                return run(server, self.mode, || hook(server, client_id, message));
+                return run(server, self.mode, || {
+                    if !server.shared.comes_too_late(event) {
+                        hook(server, client_id, message);
+                    }
+                });
             }
         };
         let Some(hook) = hook else { return };

@@ -5,13 +5,12 @@ use std::os::fd::AsFd;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
-use super::recipient::Recipient;
 use crate::sys::{Epoll, EventFd, Interest, TimerFd};
 
 /// What other threads ask of the engine.
 pub(crate) enum Command {
     /// This client was told to leave: deliver what is queued for it, then close.
-    Dismiss(u64, Recipient),
+    Dismiss(u64),
     /// This client was too slow: close it at once.
     Expel(u64),
 }

@@ -241,14 +241,23 @@ impl Shared {
     }
 
     pub fn next(&self, limit: Option<Duration>) -> Result<Happened> {
+        let patience = Patience::new(limit);
         let mut state = self.lock();
         state.nexting += 1;
-        let result = self.next_event(state, Patience::new(limit));
-        let mut state = self.lock();
-        state.nexting -= 1;
-        let others = state.nexting;
-        self.show_readiness(&mut state, others);
-        result
+        loop {
+            let result = self.next_event(state, patience);
+            // Log records are left to the engine: no logger runs between this and the return.
+            let mut now = self.lock_in_engine();
+            if result.as_ref().is_ok_and(|event| now.has_dismissed(event)) {
+                drop(now);
+                state = self.lock();
+                continue;
+            }
+            now.nexting -= 1;
+            let others = now.nexting;
+            self.show_readiness(&mut now, others);
+            return result;
+        }
     }
 
     fn next_event(&self, mut state: Locked, patience: Patience) -> Result<Happened> {
@@ -442,6 +451,7 @@ impl Shared {
         }
         if let Some(mut state) = self.try_lock() {
             state.delivery.clients.clear();
+            state.dismissed.clear();
         }
     }
 }

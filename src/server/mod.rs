@@ -9,6 +9,7 @@
 //! | `gate` | connections that have not shown their token yet |
 //! | `sending`, `waiting` | sends, and senders that wait for room |
 //! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
+//! | `dismissal` | telling a client to leave: no message of it is handed over any more |
 //! | `farewell` | closing a connection without taking anything away |
 //! | `cancels` | calls of `cancel`, from anywhere |
 //! | `io` | the descriptors, and what threads ask of the engine |
@@ -19,6 +20,7 @@ mod cancels;
 mod common;
 mod connection;
 mod delivery;
+mod dismissal;
 mod driving;
 mod engine;
 mod farewell;
@@ -503,9 +505,11 @@ impl Server {
         client.ok_or_else(|| self.shared.no_client(client_id))
     }
 
-    /// Tells a client to leave, and returns at once. Its id is unknown from then on and nothing
-    /// more of it is handed over; what is queued for it is delivered (for at most `linger`), then
-    /// it is closed and its disconnect follows. Errors: [`Status::NoClient`].
+    /// Tells a client to leave, and returns at once. Its id is unknown from then on, and no message
+    /// of it is handed over any more, not even what has arrived already: aside from one whose hook
+    /// has begun on another thread, or that a [`next`](Server::next) under way there is returning.
+    /// What is queued for it is delivered (for at most `linger`), then it is closed and its
+    /// disconnect follows. Errors: [`Status::NoClient`].
     pub fn disconnect_client(&self, client_id: &str) -> Result<()> {
         self.shared.check_process()?;
         self.shared.disconnect_client(client_id)

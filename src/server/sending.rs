@@ -4,7 +4,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::common::Outgoing;
-use super::io::Command;
 use super::shared::{Mode, Phase, Shared, State, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};
 use crate::sys::{Monotonic, Readiness, WallClock};
@@ -149,19 +148,6 @@ impl Shared {
                  default_timeout): it reads too slowly",
             )
         })
-    }
-
-    /// Tells a client to leave. It is unknown from now on.
-    pub fn disconnect_client(&self, client: &str) -> Result<()> {
-        let mut state = self.lock();
-        let known = parse_client_id(client)
-            .and_then(|id| state.delivery.remove(id).map(|recipient| (id, recipient)));
-        let (Some((id, recipient)), Some(io)) = (known, self.io.get()) else {
-            drop(state);
-            return Err(self.no_client(client));
-        };
-        io.ask(Command::Dismiss(id, recipient));
-        Ok(())
     }
 
     pub fn cork(&self, on: bool) -> Result<()> {

@@ -3,6 +3,7 @@
 //! Lock order: `engine`, then `state`, then `hooks`. No lock is held while a hook or a logger runs
 //! or while a system call waits.
 
+use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +19,7 @@ use super::delivery::Delivery;
 use super::engine::{Engine, Happened};
 use super::io::Io;
 use super::io::token::FIRST_CLIENT;
+use super::recipient::Recipient;
 use crate::settings::Settings;
 use crate::sys::{Epoll, Process, ThreadMark};
 use crate::transport::Transport;
@@ -48,6 +50,8 @@ pub(crate) struct State {
     pub delivery: Delivery,
     pub address: String,
     pub port: u16,
+    /// Clients that were told to leave, until the engine has looked.
+    pub dismissed: BTreeMap<u64, Recipient>,
     /// Numbers of clients, never used again.
     pub next_client: u64,
     /// The thread that drives the server, or that carries out its stop.
@@ -145,7 +149,7 @@ impl Drop for Locked<'_> {
     }
 }
 
-/// The state, locked by the engine.
+/// The state, locked by the engine or by somebody who leaves log records to it.
 pub(crate) struct LockedInEngine<'a> {
     state: MutexGuard<'a, State>,
     notes_left: &'a AtomicBool,
@@ -199,6 +203,7 @@ impl Shared {
                 delivery: Delivery::new(event_name, settings.clone()),
                 address: String::new(),
                 port: 0,
+                dismissed: BTreeMap::new(),
                 next_client: FIRST_CLIENT,
                 driver: None,
                 runner: None,
@@ -220,7 +225,8 @@ impl Shared {
         Locked(Some(self.state.lock()))
     }
 
-    /// The state for the engine, whose lock is held: log records wait until that is released too.
+    /// The state where no logger may run at the end, as with the engine locked: log records wait
+    /// until somebody who drives the engine has released that.
     pub fn lock_in_engine(&self) -> LockedInEngine<'_> {
         LockedInEngine { state: self.state.lock(), notes_left: &self.notes_left }
     }
