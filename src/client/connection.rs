@@ -161,9 +161,7 @@ impl Connection {
     /// All whole frames were taken: memory to read into is for the next client that reads, which
     /// finds it in the processor's cache.
     fn rest(&mut self) {
-        if !self.buffer.expects_large() {
-            spare::give_back(self.buffer.release());
-        }
+        spare::give_back(self.buffer.release());
     }
 
     /// Takes the next message out of what was read; malformed frames before it are dropped.

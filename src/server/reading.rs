@@ -40,7 +40,7 @@ impl Engine {
     /// Reads once from a client's socket.
     pub(super) fn read(&mut self, id: u64, shared: &Shared) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
-        if connection.buffer.len() == 0 {
+        if connection.buffer.len() == 0 && !connection.buffer.expects_large() {
             connection.buffer.lend(std::mem::take(&mut self.spare));
         }
         let received = match connection.receive(shared.settings.buffer_size) {

@@ -8,6 +8,10 @@ pub(crate) const HEADER: usize = 4;
 /// From this many bytes on, handing a frame's memory over beats copying the frame.
 const LARGE: usize = 16 * 1024;
 
+/// Up to so many bytes are prepared for a frame because the last one needed them. Beyond that, memory
+/// grows with what arrives.
+const MOST_EXPECTED: usize = 1024 * 1024;
+
 /// What stands at the head of the bytes that have arrived.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
@@ -27,7 +31,7 @@ pub(crate) struct FrameBuffer {
     /// What has arrived; from `head` on, it was not taken yet.
     bytes: Vec<u8>,
     head: usize,
-    /// The size of the last large frame: the next one is likely to need as much.
+    /// The size of the last frame, where that was large: the next one is likely to need as much.
     last_large: usize,
 }
 
@@ -46,7 +50,7 @@ impl FrameBuffer {
 
     fn make_room(&mut self, size: usize) -> Result<usize> {
         self.move_to_front();
-        let usual = size.max(self.last_large).max(1);
+        let usual = size.max(self.last_large.min(MOST_EXPECTED)).max(1);
         if self.bytes.is_empty() && self.bytes.capacity() > usual {
             self.bytes = Vec::new();
         }
@@ -87,9 +91,7 @@ impl FrameBuffer {
     pub fn next(&mut self, body: usize) -> &[u8] {
         let start = self.head;
         self.head += HEADER + body;
-        if HEADER + body >= LARGE {
-            self.last_large = HEADER + body;
-        }
+        self.note_size(HEADER + body);
         &self.bytes[start..self.head]
     }
 
@@ -99,9 +101,8 @@ impl FrameBuffer {
         let whole = HEADER + body;
         let alone = self.head == 0 && self.bytes.len() == whole;
         if whole >= LARGE && alone && whole >= self.bytes.capacity() / 2 {
-            let frame = std::mem::take(&mut self.bytes);
-            self.last_large = whole;
-            return Ok(frame);
+            self.note_size(whole);
+            return Ok(std::mem::take(&mut self.bytes));
         }
         let mut frame = Vec::new();
         frame.try_reserve_exact(whole).map_err(|_| Error::no_memory(whole))?;
@@ -120,9 +121,11 @@ impl FrameBuffer {
     /// the next connection that reads.
     pub fn release(&mut self) -> Vec<u8> {
         let mut kept = Vec::new();
-        // What is half full is in good use, and copying it at every pause would cost too much.
+        // What is half full, or was made for a frame like the last one, is in good use, and copying
+        // it at every pause would cost too much.
         if self.len() > 0
-            && (self.len() >= self.bytes.capacity() / 2
+            && (self.expects_large()
+                || self.len() >= self.bytes.capacity() / 2
                 || kept.try_reserve_exact(self.len()).is_err())
         {
             return Vec::new();
@@ -130,7 +133,7 @@ impl FrameBuffer {
         kept.extend_from_slice(&self.bytes[self.head..]);
         let mut freed = std::mem::replace(&mut self.bytes, kept);
         freed.clear();
-        (self.head, self.last_large) = (0, 0);
+        self.head = 0;
         freed
     }
 
@@ -139,7 +142,8 @@ impl FrameBuffer {
         self.bytes.capacity()
     }
 
-    /// Whether the last frames were so large that memory is handed over with each of them.
+    /// Whether the last frame was so large that memory is handed over with each like it, so that the
+    /// next one needs memory of its own.
     pub fn expects_large(&self) -> bool {
         self.last_large > 0
     }
@@ -159,6 +163,11 @@ impl FrameBuffer {
     fn announced(&self) -> Option<usize> {
         let header = self.bytes[self.head..].first_chunk::<HEADER>()?;
         Some(u32::from_be_bytes(*header) as usize)
+    }
+
+    #[inline]
+    fn note_size(&mut self, frame: usize) {
+        self.last_large = if frame >= LARGE { frame } else { 0 };
     }
 
     fn move_to_front(&mut self) {
@@ -263,6 +272,25 @@ mod tests {
             assert_eq!(taken.as_ptr(), memory);
             assert_eq!(buffer.make_room(65536).unwrap(), sent.len());
         }
+    }
+
+    #[test]
+    fn memory_is_made_for_a_frame_like_the_last_one_and_no_larger_than_that() {
+        let (large, larger) = (frame(&[5; 80_000]), frame(&[6; 3 << 20]));
+        let mut buffer = FrameBuffer::default();
+        assert_eq!(feed(&mut buffer, &large, usize::MAX, 65536), std::slice::from_ref(&large));
+        assert_eq!(buffer.release().capacity(), 0);
+        assert_eq!(feed(&mut buffer, &large[..9], usize::MAX, 65536).len(), 0);
+        assert_eq!(buffer.release().capacity(), 0);
+        assert_eq!(buffer.make_room(65536).unwrap(), large.len() - 9);
+        assert_eq!(feed(&mut buffer, &large[9..], usize::MAX, 65536), [large]);
+
+        assert_eq!(feed(&mut buffer, &larger, usize::MAX, 65536), [larger]);
+        assert_eq!(buffer.make_room(65536).unwrap(), MOST_EXPECTED);
+        assert_eq!(feed(&mut buffer, &frame(b"x"), usize::MAX, 65536), [frame(b"x")]);
+        assert!(!buffer.expects_large());
+        assert_eq!(buffer.release().capacity(), MOST_EXPECTED);
+        assert_eq!(buffer.make_room(65536).unwrap(), 65536);
     }
 
     #[test]
