@@ -830,6 +830,38 @@ fn the_rest_of_a_frame_is_written_by_recv_and_the_descriptor_asks_for_it() {
 }
 
 #[test]
+fn a_large_message_arrives_though_its_sender_makes_no_other_call() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[]);
+    let big = json!({"n": 1, "t": "x".repeat(4 << 20)});
+    thread::scope(|scope| {
+        let reader = scope.spawn(move || read_frame(&mut server).map(|message| number(&message)));
+        client.send_data(MessageType::Data, &big).unwrap();
+        assert_eq!(reader.join().unwrap().unwrap(), 1);
+    });
+}
+
+#[test]
+fn a_cancel_ends_the_wait_for_the_rest_of_a_message_that_counts_as_sent() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[("send_timeout", "60")]);
+    let big = json!({"n": 1, "t": "x".repeat(2 << 20)});
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| client.send_data(MessageType::Data, &big));
+        wait_until("a part has left", || client.stats().bytes_sent > 0);
+        client.cancel().unwrap();
+        sender.join().unwrap().unwrap();
+    });
+    assert_eq!(failure(&client, SOON), Status::Cancelled);
+    let reader = thread::spawn(move || read_frame(&mut server).map(|message| number(&message)));
+    wait_until("recv writes the rest", || {
+        assert_eq!(failure(&client, NOW), Status::Timeout);
+        reader.is_finished()
+    });
+    assert_eq!(reader.join().unwrap().unwrap(), 1);
+}
+
+#[test]
 fn a_send_that_waits_reads_what_a_flooding_server_sends() {
     let place = Place::new();
     let (client, mut server, _listener) = place.connected(&[]);

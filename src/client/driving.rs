@@ -86,6 +86,9 @@ impl Client {
             true => Ok(()),
             false => self.wait_and_transmit(state, frame),
         };
+        if result.is_ok() && !state.corked && state.outbox.has_begun() {
+            self.see_off(state);
+        }
         // Somebody who sleeps in `recv` did so without a thought of writing.
         state.changed |= state.has_to_write();
         result
@@ -139,6 +142,41 @@ impl Client {
             Link::Up(_) => self.no_room(state.send_timeout()),
             _ => self.nobody_answers(),
         })
+    }
+
+    /// Waits for room for the rest of a message that has begun to leave: nobody would write it while
+    /// the program makes no call. The message counts as sent, whatever ends this.
+    fn see_off(&self, state: &mut Guard) {
+        let cancels = self.wake.cancels();
+        if state.sleepers.is_cancel_pending(&self.wake) {
+            return;
+        }
+        let turn = state.line.join();
+        let deadline = Monotonic::now().after(state.send_timeout());
+        // Somebody else's message may begin as soon as this one has left.
+        let begun = state.stats.messages_sent;
+        while state.outbox.has_begun()
+            && state.stats.messages_sent == begun
+            && Monotonic::now() < deadline
+        {
+            let woken = state.wait(Purpose::Room(turn), Some(deadline));
+            if !matches!(woken, Ok(Readiness::Ready | Readiness::TimedOut))
+                || self.wake.cancels() != cancels
+            {
+                break;
+            }
+            // The server may have to send before it can read.
+            let Ok(has_read) = state.read_ahead() else { break };
+            if state.flush().is_err() {
+                break;
+            }
+            if woken.is_ok_and(|woken| woken == Readiness::Ready) && !has_read {
+                state.sleepers.found_nothing(&self.wake);
+            }
+        }
+        state.line.leave(turn);
+        // The next in line may go on.
+        state.changed |= !state.line.is_empty();
     }
 
     fn nobody_answers(&self) -> Error {

@@ -297,7 +297,8 @@ impl Client {
     /// Sends a message as it is; its event name may differ from the client's.
     ///
     /// Waits up to `default_timeout` (`send_timeout` where that is set) for room, and after a lost
-    /// connection for a new one. Once a byte of it has left, the message counts as sent.
+    /// connection for a new one. Once a byte of it has left, the message counts as sent: whatever
+    /// ends the wait then, this succeeds, and the rest goes with the next call.
     ///
     /// Fails with:
     /// - [`Status::Timeout`], [`Status::NoMemory`] (the system had none to send with for all that

@@ -176,7 +176,8 @@ pub unsafe extern "C" fn sock_client_has_next(client: *const sock_client) -> c_i
 ///
 /// DOTSOCK_E_TIMEOUT (also when no server was there in that time), DOTSOCK_E_NO_MEMORY (the system
 /// had none to send with in that time), DOTSOCK_E_CANCELLED and DOTSOCK_E_INTERRUPTED mean that
-/// nothing of it left. DOTSOCK_E_CLOSED: not connected.
+/// nothing of it left. Once a byte of it has, it counts as sent: this succeeds whatever ends the wait,
+/// and the rest goes with the next call. DOTSOCK_E_CLOSED: not connected.
 /// DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
 /// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
 /// DOTSOCK_E_PERMISSION, DOTSOCK_E_IO: as for sock_client_recv().
