@@ -216,6 +216,12 @@ struct client {
     int ep, corked;
 };
 
+/* How many of the connections only exist. */
+static int plain_ones(const struct cfg *c, int n)
+{
+    return c->tcp ? 0 : c->idle ? n : c->pattern == PAT_MULTI ? n - 1 : 0;
+}
+
 /* Connections that only exist are the same to the server whoever made them, and
  * this way 9,000 of them need no more than that many descriptors. */
 static void connect_plain(const struct cfg *c, int n)
@@ -235,8 +241,10 @@ static void connect_plain(const struct cfg *c, int n)
 void *cli_open(const struct cfg *c, int n)
 {
     struct client *v = calloc(1, sizeof *v);
-    if (c->idle) { connect_plain(c, n); return v; }
     v->c = *c;
+    int plain = plain_ones(c, n);
+    connect_plain(c, plain);
+    n -= plain;
     v->k = calloc((size_t)n, sizeof *v->k);
     v->ep = epoll_create1(EPOLL_CLOEXEC);
     sock_options *o = options(c);

@@ -45,9 +45,20 @@ impl Config {
     fn transport(&self) -> Transport {
         if self.tcp != 0 { Transport::Tcp } else { Transport::Unix }
     }
+
+    /// How many of the connections only exist.
+    fn plain(&self, count: c_int) -> c_int {
+        match self.pattern {
+            _ if self.tcp != 0 => 0,
+            _ if self.idle != 0 => count,
+            MULTI => count - 1,
+            _ => 0,
+        }
+    }
 }
 
 const PUBSUB: c_int = 1;
+const MULTI: c_int = 2;
 
 unsafe extern "C" {
     fn harness_got(connection: c_int, payload: *const c_void, size: usize);
@@ -210,17 +221,17 @@ fn connect_plain(config: &Config, count: c_int) {
 pub unsafe extern "C" fn cli_open(config: *const Config, count: c_int) -> *mut Listeners {
     // SAFETY: the caller's promise.
     let config = unsafe { *config };
-    if config.idle != 0 {
-        connect_plain(&config, count);
-    }
+    let plain = config.plain(count);
+    connect_plain(&config, plain);
     let options = options(&config);
     // SAFETY: a call without pointers.
     let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
     let mut clients = Vec::new();
-    for number in 0..if config.idle != 0 { 0 } else { count } {
+    for number in 0..count - plain {
         let client = check(Client::new(config.transport(), EVENT, &options));
         check(client.connect());
-        if let Some(fd) = client.fd().filter(|_| config.pattern == PUBSUB) {
+        // Asked for in vain it would cost a descriptor.
+        if let Some(fd) = (config.pattern == PUBSUB).then(|| client.fd()).flatten() {
             let mut event = libc::epoll_event { events: libc::EPOLLIN as u32, u64: number as u64 };
             // SAFETY: the event is read during the call alone.
             unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, fd, &mut event) };
