@@ -4,10 +4,23 @@
 //! the engine has looked, it may have a message of that client, and whoever drives it may have taken
 //! one: they look here, and throw it away.
 
+use super::Server;
 use super::engine::Happened;
 use super::io::Command;
 use super::shared::{Shared, State, parse_client_id};
 use crate::Result;
+
+impl Server {
+    /// Tells a client to leave, and returns at once. Its id is unknown from then on, and no message
+    /// of it is handed over any more, not even what has arrived already: aside from one whose hook
+    /// has begun on another thread, or that a [`next`](Server::next) under way there is returning.
+    /// What is queued for it is delivered (for at most `linger`), then it is closed and its
+    /// disconnect follows. Errors: [`Status::NoClient`](crate::Status::NoClient).
+    pub fn disconnect_client(&self, client_id: &str) -> Result<()> {
+        self.shared.check_process()?;
+        self.shared.disconnect_client(client_id)
+    }
+}
 
 impl Shared {
     /// Tells a client to leave. It is unknown from now on.

@@ -4,9 +4,70 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Server;
 use super::engine::Happened;
 use super::shared::{Mode, Phase, Shared, State, client_id};
-use super::{Hooks, Server};
+use crate::{Error, Message, Result, Status};
+
+/// A hook for a client that came or went: gets the server and the client's id.
+pub type ClientHook = Arc<dyn Fn(&Server, &str) + Send + Sync>;
+/// A hook for a message: gets the server, the client's id and the message.
+pub type MessageHook = Arc<dyn Fn(&Server, &str, &Message) + Send + Sync>;
+
+/// The hooks of a server.
+#[derive(Default, Clone)]
+pub(crate) struct Hooks {
+    pub connected: Option<ClientHook>,
+    pub disconnected: Option<ClientHook>,
+    pub message: Option<MessageHook>,
+}
+
+impl Server {
+    /// Sets what is called when a client has connected. Hooks run with [`start`](Server::start)
+    /// and [`run`](Server::run), one at a time, on the thread of the loop; they may call
+    /// everything.
+    ///
+    /// Errors: [`Status::State`] while the server is running.
+    pub fn on_client_connected(
+        &self,
+        hook: impl Fn(&Server, &str) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.set_hooks(|hooks| hooks.connected.replace(Arc::new(hook))).map(drop)
+    }
+
+    /// Sets what is called when a client has left, as [`on_client_connected`](Server::on_client_connected).
+    pub fn on_client_disconnected(
+        &self,
+        hook: impl Fn(&Server, &str) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.set_hooks(|hooks| hooks.disconnected.replace(Arc::new(hook))).map(drop)
+    }
+
+    /// Sets what is called when a client sent a message, as
+    /// [`on_client_connected`](Server::on_client_connected).
+    pub fn on_message_received(
+        &self,
+        hook: impl Fn(&Server, &str, &Message) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.set_hooks(|hooks| hooks.message.replace(Arc::new(hook))).map(drop)
+    }
+
+    /// Changes the hooks; `change` is not called when that is not possible.
+    pub(crate) fn set_hooks<R>(&self, change: impl FnOnce(&mut Hooks) -> R) -> Result<R> {
+        self.shared.check_process()?;
+        let state = self.shared.lock();
+        if state.phase != Phase::Idle {
+            return Err(Error::new(
+                Status::State,
+                format!(
+                    "Hooks of '{}' are set while it is not running: stop it first",
+                    self.event_name()
+                ),
+            ));
+        }
+        Ok(change(&mut self.shared.hooks.lock()))
+    }
+}
 
 /// Calls the hooks of a server for as long as its loop runs.
 pub(super) struct HookCaller {

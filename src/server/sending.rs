@@ -3,12 +3,99 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::Server;
 use super::common::Outgoing;
 use super::shared::{Mode, Phase, Shared, State, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};
 use crate::sys::{Monotonic, Readiness, WallClock};
-use crate::wire::{envelope, frame};
-use crate::{Error, Result, Status};
+use crate::wire::{envelope, frame, json};
+use crate::{Error, Message, MessageType, Payload, Result, Status};
+
+impl Server {
+    /// Sends a message to one client, or to all of them where `client_id` is `None`.
+    ///
+    /// A broadcast without any client goes to the backlog. It waits only with
+    /// `slow_client = block`.
+    ///
+    /// Errors: [`Status::NotRunning`], [`Status::NoClient`]; [`Status::Message`] for one that is
+    /// too large or too deep; for a unicast to a slow client, by `slow_client`: [`Status::Full`],
+    /// [`Status::Timeout`], [`Status::Cancelled`], [`Status::Interrupted`].
+    pub fn send(&self, message: &Message, client_id: Option<&str>) -> Result<()> {
+        self.dispatch(&Outgoing::Message(message), client_id)
+    }
+
+    /// Sends a payload that is MessagePack already: one map with str keys, or nothing for the
+    /// empty one. As [`send`](Server::send).
+    pub fn send_msgpack(
+        &self,
+        message_type: MessageType,
+        data: &[u8],
+        client_id: Option<&str>,
+    ) -> Result<()> {
+        self.dispatch(&Outgoing::Payload(message_type, data), client_id)
+    }
+
+    /// Sends a payload that is one JSON object. As [`send`](Server::send).
+    pub fn send_json(
+        &self,
+        message_type: MessageType,
+        json: &str,
+        client_id: Option<&str>,
+    ) -> Result<()> {
+        self.shared.check_process()?;
+        let data = json::object_from_json(json, self.shared.settings.max_depth)?;
+        self.dispatch(&Outgoing::Payload(message_type, &data), client_id)
+    }
+
+    /// Sends a payload that was built by path. As [`send`](Server::send).
+    pub fn send_payload(
+        &self,
+        message_type: MessageType,
+        payload: &Payload,
+        client_id: Option<&str>,
+    ) -> Result<()> {
+        self.dispatch(&Outgoing::Payload(message_type, payload.as_msgpack()), client_id)
+    }
+
+    /// Sends anything that serializes to a map with string keys to all clients. As
+    /// [`send`](Server::send).
+    pub fn broadcast(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
+        let data = crate::message::serialize(data)?;
+        self.dispatch(&Outgoing::Payload(message_type, &data), None)
+    }
+
+    /// The same to one client.
+    pub fn unicast(
+        &self,
+        client_id: &str,
+        message_type: MessageType,
+        data: &impl Serialize,
+    ) -> Result<()> {
+        let data = crate::message::serialize(data)?;
+        self.dispatch(&Outgoing::Payload(message_type, &data), Some(client_id))
+    }
+
+    fn dispatch(&self, out: &Outgoing, client_id: Option<&str>) -> Result<()> {
+        self.shared.check_process()?;
+        self.shared.send(out, client_id)
+    }
+
+    /// Lets sends collect, up to 64 KiB a client, until [`uncork`](Server::uncork): for bursts
+    /// where no thread of the library stands ready. It belongs to the server, not to a thread, and
+    /// does not nest. Errors: [`Status::NotRunning`].
+    pub fn cork(&self) -> Result<()> {
+        self.shared.check_process()?;
+        self.shared.cork(true)
+    }
+
+    /// Writes what has collected. Errors: [`Status::NotRunning`].
+    pub fn uncork(&self) -> Result<()> {
+        self.shared.check_process()?;
+        self.shared.cork(false)
+    }
+}
 
 impl Shared {
     /// Sends to one client, or to all. It waits only with `slow_client = block`.

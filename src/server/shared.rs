@@ -13,10 +13,10 @@ use std::time::Duration;
 use once_cell::sync::OnceCell;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use super::Hooks;
 use super::cancels::Cancels;
 use super::delivery::Delivery;
 use super::engine::{Engine, Happened};
+use super::hooks::Hooks;
 use super::io::Io;
 use super::io::token::FIRST_CLIENT;
 use super::recipient::Recipient;
