@@ -9,6 +9,7 @@
 #define _GNU_SOURCE
 #include "paths.h"
 
+#include <dirent.h>
 #include <sys/prctl.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
@@ -102,6 +103,40 @@ static const struct path PATHS[] = {
 };
 enum { COUNT_PATHS = sizeof PATHS / sizeof *PATHS };
 
+/* Whether a thread of this process sleeps: that stands behind its name in parentheses. */
+static int sleeps(const char *thread)
+{
+    char path[64], text[256];
+    snprintf(path, sizeof path, "/proc/self/task/%.20s/stat", thread);
+    FILE *file = fopen(path, "r");
+    if (!file) return 0;
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    fclose(file);
+    const char *name_end = strrchr(text, ')');
+    return name_end && strncmp(name_end, ") S", 3) == 0;
+}
+
+static int others_sleep(void)
+{
+    DIR *threads = opendir("/proc/self/task");
+    if (!threads) { perror("/proc/self/task"); exit(1); }
+    int all = 1;
+    for (struct dirent *entry; all && (entry = readdir(threads));) {
+        if (entry->d_name[0] != '.' && atoi(entry->d_name) != getpid()) all = sleeps(entry->d_name);
+    }
+    closedir(threads);
+    return all;
+}
+
+/* Nothing holds up a thread of the library's but its wait while this one is in no call of it. */
+static void wait_for_sleep(void)
+{
+    for (int tries = 0; !others_sleep(); tries++) {
+        if (tries == 10000) { fprintf(stderr, "the server's thread does not go to sleep\n"); exit(1); }
+        usleep(1000);
+    }
+}
+
 static void serve_all(void)
 {
     for (int i = 0; i < COUNT_PATHS; i++) {
@@ -113,7 +148,7 @@ static void serve_all(void)
         await(to_server); /* it is connected */
         if (path->opened) sock_event_free(next(server));
         else wait_for_clients(server, 1);
-        usleep(20000); /* the server's thread is back in its wait */
+        wait_for_sleep(); /* the server's thread is back in its wait */
         mark(path->name);
         tell(to_client);
         path->serve(path, server);
