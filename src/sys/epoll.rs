@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use super::check;
+use super::{check, direct};
 
 /// What a descriptor is watched for. Hang-ups and errors are always reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Epoll {
         // SAFETY: `events` is valid for `events.len()` elements, and EpollEvent has the layout of
         // `epoll_event` (transparent).
         let n = check(unsafe {
-            libc::epoll_wait(
+            direct::epoll_wait(
                 self.0.as_raw_fd(),
                 events.as_mut_ptr().cast(),
                 events.len() as libc::c_int,

@@ -4,6 +4,7 @@
 //! Descriptors are close-on-exec, sockets are non-blocking, and a write never raises SIGPIPE.
 
 mod clock;
+mod direct;
 mod epoll;
 mod file;
 mod log_descriptor;

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::check;
+use super::{check, direct};
 
 /// Who is at the other end of a Unix socket, as the kernel tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,7 +302,7 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
             [one] => {
                 // SAFETY: the slice is readable for its length; the socket is open.
                 unsafe {
-                    libc::send(
+                    direct::send(
                         socket.as_raw_fd(),
                         one.as_ptr().cast(),
                         one.len(),
@@ -351,7 +351,7 @@ pub(crate) fn receive_to(
         // SAFETY: `spare` is writable for its length, of which `size` is at most all; recv only
         // writes to it. The socket is open.
         let result = unsafe {
-            libc::recv(socket.as_raw_fd(), spare.as_mut_ptr().cast(), size, libc::MSG_DONTWAIT)
+            direct::recv(socket.as_raw_fd(), spare.as_mut_ptr().cast(), size, libc::MSG_DONTWAIT)
         };
         if result >= 0 {
             let read = result as usize;
@@ -371,7 +371,7 @@ pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize
     loop {
         // SAFETY: `buffer` is writable for its length; the socket is open.
         let result = unsafe {
-            libc::recv(
+            direct::recv(
                 socket.as_raw_fd(),
                 buffer.as_mut_ptr().cast(),
                 buffer.len(),
@@ -462,16 +462,13 @@ pub(crate) fn poll(
         many = watched.iter().map(entry).collect();
         &mut many[..]
     };
-    let limit = timeout.map(|timeout| libc::timespec {
-        tv_sec: timeout.as_secs() as libc::time_t,
-        tv_nsec: timeout.subsec_nanos().into(),
+    let limit = timeout.map(|timeout| {
+        // More than the kernel counts in is as good as no end.
+        let seconds = timeout.as_secs().min(libc::c_long::MAX as u64);
+        [seconds as libc::c_long, timeout.subsec_nanos() as libc::c_long]
     });
-    let limit = limit.as_ref().map_or(std::ptr::null(), |limit| &raw const *limit);
-    // SAFETY: `entries` is valid for its length, `limit` is null or points to a live timespec, and
-    // a null signal mask leaves the mask as it is.
-    let result = unsafe {
-        libc::ppoll(entries.as_mut_ptr(), entries.len() as libc::nfds_t, limit, std::ptr::null())
-    };
+    // SAFETY: `entries` is valid for its length.
+    let result = unsafe { direct::ppoll(entries.as_mut_ptr(), entries.len(), limit) };
     match check(result) {
         Ok(0) => Ok(Readiness::TimedOut),
         Ok(_) => Ok(Readiness::Ready),

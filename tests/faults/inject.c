@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -211,32 +212,6 @@ static void break_connection(int fd)
     }
 }
 
-ssize_t recv(int fd, void *buffer, size_t size, int flags)
-{
-    REAL(ssize_t, recv);
-    if (fails(CALL_RECV, CALLER)) {
-        if (plan.kind == FAULT_SHORT)
-            return real(fd, buffer, size ? (size_t)1 : 0, flags);
-        errno = plan.error;
-        break_connection(fd);
-        return -1;
-    }
-    return real(fd, buffer, size, flags);
-}
-
-ssize_t send(int fd, const void *buffer, size_t size, int flags)
-{
-    REAL(ssize_t, send);
-    if (fails(CALL_SEND, CALLER)) {
-        if (plan.kind == FAULT_SHORT)
-            return real(fd, buffer, size ? (size_t)1 : 0, flags);
-        errno = plan.error;
-        break_connection(fd);
-        return -1;
-    }
-    return real(fd, buffer, size, flags);
-}
-
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     REAL(ssize_t, sendmsg);
@@ -323,13 +298,6 @@ int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
     return real(epoll, operation, fd, event);
 }
 
-int epoll_wait(int epoll, struct epoll_event *events, int size, int timeout)
-{
-    REAL(int, epoll_wait);
-    MAY_FAIL(CALL_EPOLL_WAIT);
-    return real(epoll, events, size, timeout);
-}
-
 int poll(struct pollfd *entries, nfds_t size, int timeout)
 {
     REAL(int, poll);
@@ -339,13 +307,39 @@ int poll(struct pollfd *entries, nfds_t size, int timeout)
     return real(entries, size, timeout);
 }
 
-int ppoll(struct pollfd *entries, nfds_t size, const struct timespec *timeout, const sigset_t *mask)
+/* What a message takes goes past the functions of those names. */
+long syscall(long number, ...)
 {
-    REAL(int, ppoll);
-    int waits = !timeout || timeout->tv_sec || timeout->tv_nsec;
-    if (waits || plan.error != EINTR)
-        MAY_FAIL(CALL_POLL);
-    return real(entries, size, timeout, mask);
+    long a[6];
+    va_list arguments;
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++)
+        a[i] = va_arg(arguments, long);
+    va_end(arguments);
+    REAL(long, syscall);
+    int call = -1;
+    if (number == SYS_recvfrom)
+        call = CALL_RECV;
+    else if (number == SYS_sendto)
+        call = CALL_SEND;
+    else if (number == SYS_epoll_pwait)
+        call = CALL_EPOLL_WAIT;
+    else if (number == SYS_ppoll) {
+        const struct timespec *timeout = (const struct timespec *)a[2];
+        int waits = !timeout || timeout->tv_sec || timeout->tv_nsec;
+        if (waits || plan.error != EINTR)
+            call = CALL_POLL;
+    }
+    if (call >= 0 && fails(call, CALLER)) {
+        int transfers = call == CALL_RECV || call == CALL_SEND;
+        if (transfers && plan.kind == FAULT_SHORT)
+            return real(number, a[0], a[1], a[2] ? 1L : 0L, a[3], a[4], a[5]);
+        errno = plan.error;
+        if (transfers)
+            break_connection((int)a[0]);
+        return -1;
+    }
+    return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
 /* Which descriptors count events. Writing to one of those cannot fail, reading finds nothing. */
