@@ -25,6 +25,11 @@ const MESSAGE_TYPE: &[u8; 13] = b"\xacmessage_type";
 const DATA: &[u8; 5] = b"\xa4data";
 const EMPTY_MAP: &[u8] = &[0x80];
 
+/// Bytes between the event's name and the type in a usual frame: two stamps with their keys, and the
+/// key of the type.
+const STAMPS: usize =
+    TIMESTAMP_MS.len() + 9 + TIMESTAMP_ISO.len() + 2 + Iso::USUAL_LEN + MESSAGE_TYPE.len();
+
 /// The longest body whose frame is still counted in 32 bits.
 pub(crate) const LONGEST_BODY: usize = u32::MAX as usize - HEADER;
 
@@ -53,23 +58,32 @@ pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Field
 fn usual_head(frame: &[u8]) -> Option<Fields> {
     let at = expect(frame, HEADER, BEGIN)?;
     let (event_name, name_end) = short_str(frame, at)?;
-    let at = expect(frame, name_end, TIMESTAMP_MS)?;
-    let at = expect(frame, at, &[0xcf])?;
-    let timestamp_ms = u64::from_be_bytes(*frame.get(at..)?.first_chunk()?);
-    let at = expect(frame, at + 8, TIMESTAMP_ISO)?;
-    let (timestamp_iso, iso_end) = short_str(frame, at)?;
-    let at = expect(frame, iso_end, MESSAGE_TYPE)?;
-    let (message_type, at) = short_str(frame, at)?;
-    let at = expect(frame, at, DATA)?;
-    if !(event_name.is_ascii() && timestamp_iso.is_ascii()) {
+    let stamps: &[u8; STAMPS] = frame.get(name_end..)?.first_chunk()?;
+    let (ms_key, rest) = stamps.split_first_chunk::<14>()?;
+    let (timestamp_ms, rest) = rest.split_first_chunk::<8>()?;
+    let (iso_key, rest) = rest.split_first_chunk::<16>()?;
+    let (timestamp_iso, type_key) = rest.split_first_chunk::<{ Iso::USUAL_LEN }>()?;
+    if ms_key != b"\xactimestamp_ms\xcf"
+        || iso_key != b"\xadtimestamp_iso\xd9\x20"
+        || type_key != MESSAGE_TYPE
+        || !timestamp_iso.is_ascii()
+        || !event_name.is_ascii()
+    {
         return None;
     }
+    let at = name_end + STAMPS;
+    let (message_type, data) = match frame.get(at)? {
+        0xa4 => (MessageType::Data, expect(frame, at, b"\xa4data\xa4data")?),
+        0xa5 => (MessageType::Error, expect(frame, at, b"\xa5error\xa4data")?),
+        _ => (MessageType::Control, expect(frame, at, b"\xa7control\xa4data")?),
+    };
+    let iso = name_end + STAMPS - MESSAGE_TYPE.len() - Iso::USUAL_LEN;
     Some(Fields {
         event_name: (name_end - event_name.len()) as u32..name_end as u32,
-        timestamp_iso: (iso_end - timestamp_iso.len()) as u32..iso_end as u32,
-        data: at as u32..at as u32,
-        timestamp_ms: i64::try_from(timestamp_ms).ok()?,
-        message_type: MessageType::from_wire(message_type)?,
+        timestamp_iso: iso as u32..(iso + Iso::USUAL_LEN) as u32,
+        data: data as u32..data as u32,
+        timestamp_ms: i64::try_from(u64::from_be_bytes(*timestamp_ms)).ok()?,
+        message_type,
     })
 }
 
