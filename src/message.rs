@@ -1,22 +1,24 @@
 //! Messages: an envelope around a payload, immutable and shared.
 
 mod serialize;
+mod shared;
 #[cfg(test)]
 mod tests;
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 pub(crate) use serialize::serialize;
+pub(crate) use shared::Shared;
 
 use crate::texts::{Text, Texts, Walk};
 use crate::timestamp::{Stamp, configured_now};
 use crate::value::{Value, key_text};
 use crate::wire::envelope::{self, Fields, LONGEST_BODY, Template};
-use crate::wire::frame::HEADER;
+use crate::wire::frame::{FrameBuffer, HEADER, LARGE};
 use crate::wire::json;
+use crate::wire::msgpack::Reason;
 use crate::{Error, Kind, Payload, Result, Status, validate_event_name};
 
 /// Levels of maps and arrays in a payload that was not given to a server or client yet, which
@@ -57,7 +59,7 @@ impl MessageType {
 
 /// One message: immutable, and shared by its clones, which copy no bytes.
 #[derive(Debug, Clone)]
-pub struct Message(Arc<Inner>);
+pub struct Message(Shared);
 
 /// What the clones of a message share; the C API hands out pointers to it.
 #[derive(Debug)]
@@ -136,22 +138,51 @@ impl Message {
         let fields = envelope::check(&frame, MAX_DEPTH).map_err(|reason| {
             Error::new(Status::Message, format!("The envelope is malformed: {reason}"))
         })?;
-        Ok(Message::from_frame(frame, fields))
+        Message::from_frame(frame, fields)
     }
 
-    /// A whole frame (header included) that `wire::envelope::check` found well-formed.
-    #[inline]
-    pub(crate) fn from_frame(frame: Vec<u8>, fields: Fields) -> Message {
-        Message(Arc::new(Inner { frame, fields, texts: Texts::default() }))
+    /// A whole frame (header included) that `wire::envelope::check` found well-formed; fails only
+    /// for want of memory.
+    fn from_frame(frame: Vec<u8>, fields: Fields) -> Result<Message> {
+        Shared::new(frame, fields).map(Message)
     }
 
-    /// The same from a borrowed frame; fails only for want of memory.
+    /// The same from a borrowed frame.
     #[inline]
     pub(crate) fn copy_frame(frame: &[u8], fields: Fields) -> Result<Message> {
-        let mut copy = Vec::new();
-        copy.try_reserve_exact(frame.len()).map_err(|_| Error::no_memory(frame.len()))?;
-        copy.extend_from_slice(frame);
-        Ok(Message::from_frame(copy, fields))
+        Shared::copy(frame, fields).map(Message)
+    }
+
+    /// Takes the frame at the head of a buffer, whose body has the length that `cut` found, or the
+    /// reason why it is no message. Without memory for the message the frame stays.
+    #[inline]
+    pub(crate) fn take_from(
+        buffer: &mut FrameBuffer,
+        body: usize,
+        max_depth: usize,
+    ) -> Result<std::result::Result<Message, Reason>> {
+        if HEADER + body >= LARGE {
+            return Message::take_large(buffer, body, max_depth);
+        }
+        let frame = buffer.frame(body);
+        let checked = match envelope::check(frame, max_depth) {
+            Ok(fields) => Ok(Message::copy_frame(frame, fields)?),
+            Err(reason) => Err(reason),
+        };
+        buffer.pass(body);
+        Ok(checked)
+    }
+
+    #[inline(never)]
+    fn take_large(
+        buffer: &mut FrameBuffer,
+        body: usize,
+        max_depth: usize,
+    ) -> Result<std::result::Result<Message, Reason>> {
+        let frame = buffer.take(body)?;
+        envelope::check(&frame, max_depth)
+            .map(|fields| Message::from_frame(frame, fields))
+            .map_or_else(|reason| Ok(Err(reason)), |message| message.map(Ok))
     }
 
     /// A message around a payload and a name that were checked.
@@ -165,22 +196,22 @@ impl Message {
         let mut frame = new_frame(template.head_len() + data.len())?;
         let fields = template.write_head(stamp, data.len(), &mut frame);
         frame.extend_from_slice(data);
-        Ok(Message::from_frame(frame, fields))
+        Message::from_frame(frame, fields)
     }
 
     /// The shared part, for the C API.
-    pub(crate) fn into_inner(self) -> Arc<Inner> {
+    pub(crate) fn into_shared(self) -> Shared {
         self.0
     }
 
     /// The same, still held by this message.
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
+    pub(crate) fn shared(&self) -> &Shared {
         &self.0
     }
 
     /// The message of a shared part.
-    pub(crate) fn from_inner(inner: Arc<Inner>) -> Message {
-        Message(inner)
+    pub(crate) fn from_shared(shared: Shared) -> Message {
+        Message(shared)
     }
 
     /// The event that the message is about. One that came from a peer may have any name.

@@ -12,7 +12,6 @@ use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic};
 use crate::transport::{Connected, Peer};
-use crate::wire::envelope;
 use crate::wire::frame::{Cut, FrameBuffer};
 use crate::{Error, Message, MessageType, Result, Status};
 
@@ -183,15 +182,15 @@ impl Connection {
                     return Ok(Next::Garbage(self.too_large(body, settings)));
                 }
             };
-            let frame = self.buffer.take(body)?;
+            let taken = Message::take_from(&mut self.buffer, body, settings.max_depth)?;
             self.incomplete_since = None;
             if !self.has_next(settings) {
                 // Now, not with the next call: a descriptor tells whether to call.
                 self.settle();
             }
             let is_first = !std::mem::replace(&mut self.greeted, true);
-            let fields = match envelope::check(&frame, settings.max_depth) {
-                Ok(fields) => fields,
+            let message = match taken {
+                Ok(message) => message,
                 Err(reason) => {
                     stats.malformed += 1;
                     notes.add(Level::Warn, super::LOG, || {
@@ -201,7 +200,6 @@ impl Connection {
                     continue;
                 }
             };
-            let message = Message::from_frame(frame, fields);
             if is_first && self.is_tcp() && auth::is_ask(&message) {
                 return Ok(Next::Refused(self.lack_of_token()));
             }

@@ -15,13 +15,14 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::mem::ManuallyDrop;
-use std::sync::Arc;
+
+use triomphe::Arc;
 
 use super::arguments::{self, Out, bytes, required, text};
 use super::constants::{kind_code, message_type_code};
 use super::guard;
 use super::payload::{encoded, sock_payload};
-use crate::message::Inner;
+use crate::message::{Inner, Shared};
 use crate::{Message, Result};
 
 /// A message.
@@ -39,18 +40,28 @@ pub(super) unsafe fn shared(message: *const sock_message) -> Result<ManuallyDrop
     unsafe { required(message, "message") }?;
     // SAFETY: every pointer to a message that C has is that of an Arc (see `give` and `lend`), and
     // ManuallyDrop leaves the reference that it stands for with C.
-    let inner = unsafe { Arc::from_raw(message.cast::<Inner>()) };
-    Ok(ManuallyDrop::new(Message::from_inner(inner)))
+    Ok(ManuallyDrop::new(unsafe { taken_back(message) }))
 }
 
 /// Hands a reference over to C.
 pub(super) fn give(message: Message) -> *mut sock_message {
-    Arc::into_raw(message.into_inner()).cast_mut().cast()
+    message.into_shared().into_raw().cast_mut().cast()
 }
 
 /// Shows a message to C for as long as `message` lives.
 pub(super) fn lend(message: &Message) -> *const sock_message {
-    Arc::as_ptr(message.inner()).cast()
+    message.shared().as_ptr().cast()
+}
+
+/// The reference that a pointer stands for.
+///
+/// # Safety
+/// `message` points to a live message, and what becomes of the reference here is what its owner
+/// allows.
+unsafe fn taken_back(message: *const sock_message) -> Message {
+    // SAFETY: every pointer to a message that C has is that of an Arc (see `give` and `lend`).
+    let inner = unsafe { Arc::from_raw(message.cast::<Inner>()) };
+    Message::from_shared(Shared::from_arc(inner))
 }
 
 /// The shared part of a message.
@@ -502,6 +513,6 @@ pub unsafe extern "C" fn sock_message_free(message: *mut sock_message) {
     if !message.is_null() {
         // SAFETY: the pointer stands for a reference that `give` handed over and, as the header
         // asks, is freed once and not used any more.
-        guard::free(move || drop(unsafe { Arc::from_raw(message.cast::<Inner>().cast_const()) }));
+        guard::free(move || drop(unsafe { taken_back(message) }));
     }
 }

@@ -199,3 +199,49 @@ fn the_keys_of_a_large_map_are_walked_in_linear_time() {
         assert_eq!(message.0.lend_key("", number).unwrap(), format!("{number}\0").as_bytes());
     }
 }
+
+/// What `received` makes of a message's frame is what arrives from a peer.
+fn received(data: &str) -> Message {
+    let sent = Message::from_json("e", MessageType::Data, data).unwrap();
+    let fields = envelope::check(sent.frame(), MAX_DEPTH).unwrap();
+    Message::copy_frame(sent.frame(), fields).unwrap()
+}
+
+#[test]
+fn a_message_in_the_memory_of_one_that_is_gone_knows_nothing_of_it() {
+    let first = received(r#"{"a": "first", "key": 1}"#);
+    assert_eq!(first.data_json().unwrap(), r#"{"a":"first","key":1}"#);
+    assert_eq!(first.0.lend_text("/a").unwrap(), b"first\0");
+    let memory = first.0.as_ptr();
+    drop(first);
+    let second = received(r#"{"a": "other", "key": 2}"#);
+    assert_eq!(second.0.as_ptr(), memory);
+    assert_eq!(second.data_json().unwrap(), r#"{"a":"other","key":2}"#);
+    assert_eq!(second.0.lend_text("/a").unwrap(), b"other\0");
+}
+
+#[test]
+fn memory_that_a_clone_still_has_is_nobody_elses() {
+    let first = received(r#"{"a": 1}"#);
+    let clone = first.clone();
+    drop(first);
+    let second = received(r#"{"a": 2}"#);
+    assert_eq!(clone.get("/a").unwrap().as_u64(), Some(1));
+    assert_eq!(second.get("/a").unwrap().as_u64(), Some(2));
+}
+
+#[test]
+fn a_small_message_does_not_keep_the_memory_of_a_large_one() {
+    drop(received(&format!(r#"{{"a": "{}"}}"#, "x".repeat(3000))));
+    let small = received(r#"{"a": 1}"#);
+    assert!(small.0.frame.capacity() <= 4 * small.frame().len());
+}
+
+#[test]
+fn a_thread_keeps_no_large_memory() {
+    let large = received(&format!(r#"{{"a": "{}"}}"#, "x".repeat(8000)));
+    let size = large.frame().len();
+    drop(large);
+    let next = received(&format!(r#"{{"a": "{}"}}"#, "x".repeat(7000)));
+    assert!(next.0.frame.capacity() < size);
+}

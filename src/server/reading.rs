@@ -14,12 +14,8 @@ use super::recipient::Recipient;
 use super::shared::{Shared, count};
 use crate::sys::{self, Interest, Monotonic};
 use crate::transport::Peer;
-use crate::wire::envelope;
 use crate::wire::frame::Cut;
 use crate::{Message, MessageType};
-
-/// From this size on a frame is handed over in the buffer that it was read into.
-const LARGE: usize = 16384;
 
 /// A reader that comes later than this to a frame that is due was itself held up.
 const LATE: Duration = Duration::from_secs(1);
@@ -104,22 +100,9 @@ impl Engine {
             if let Some(due) = connection.frame_due.take() {
                 self.deadlines.remove(&(due, id));
             }
-            let checked = if body < LARGE {
-                let frame = connection.buffer.next(body);
-                envelope::check(frame, settings.max_depth)
-                    .map(|fields| Message::copy_frame(frame, fields))
-            } else {
-                match connection.buffer.take(body) {
-                    Ok(frame) => envelope::check(&frame, settings.max_depth)
-                        .map(|fields| Ok(Message::from_frame(frame, fields))),
-                    Err(error) => {
-                        connection.buffer.next(body);
-                        Ok(Err(error))
-                    }
-                }
-            };
-            let reason = match checked {
-                Ok(_) if !settings.allow_client_send => {
+            let taken = Message::take_from(&mut connection.buffer, body, settings.max_depth);
+            let reason = match taken {
+                Ok(Ok(_)) if !settings.allow_client_send => {
                     self.deny(id, shared);
                     continue;
                 }
@@ -132,8 +115,11 @@ impl Engine {
                     }
                     return Some(message);
                 }
-                Ok(Err(error)) => error.to_string(),
-                Err(reason) => reason.to_owned(),
+                Ok(Err(reason)) => reason.to_owned(),
+                Err(error) => {
+                    connection.buffer.pass(body);
+                    error.to_string()
+                }
             };
             let peer = connection.peer;
             count(&shared.counters.malformed, 1);

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 pub(crate) const HEADER: usize = 4;
 
 /// From this many bytes on, handing a frame's memory over beats copying the frame.
-const LARGE: usize = 16 * 1024;
+pub(crate) const LARGE: usize = 16 * 1024;
 
 /// Up to so many bytes are prepared for a frame because the last one needed them. Beyond that, memory
 /// grows with what arrives.
@@ -77,26 +77,24 @@ impl FrameBuffer {
     /// What stands at the head.
     #[inline]
     pub fn cut(&self, max_body: usize) -> Cut {
-        match self.announced() {
-            Some(body) if body > max_body => Cut::TooLarge(body),
-            Some(body) if self.len() - HEADER >= body => Cut::Frame(body),
-            _ => Cut::Incomplete,
-        }
+        cut(&self.bytes[self.head..], max_body)
     }
 
-    /// Takes the frame at the head, with its header, out of the buffer, without copying.
-    ///
-    /// `body` is the length that [`FrameBuffer::cut`] found.
+    /// The frame at the head, with its header; `body` is the length that [`FrameBuffer::cut`] found.
     #[inline]
-    pub fn next(&mut self, body: usize) -> &[u8] {
-        let start = self.head;
+    pub fn frame(&self, body: usize) -> &[u8] {
+        &self.bytes[self.head..][..HEADER + body]
+    }
+
+    /// Passes that frame: it was taken, or is dropped.
+    #[inline]
+    pub fn pass(&mut self, body: usize) {
         self.head += HEADER + body;
         self.note_size(HEADER + body);
-        &self.bytes[start..self.head]
     }
 
-    /// The frame at the head, with its header, as memory of its own: the buffer itself where it
-    /// holds just that one large frame, else a copy. (Allocated fallibly.)
+    /// Takes that frame as memory of its own: the buffer itself where it holds just that one large
+    /// frame, else a copy. (Allocated fallibly.)
     pub fn take(&mut self, body: usize) -> Result<Vec<u8>> {
         let whole = HEADER + body;
         let alone = self.head == 0 && self.bytes.len() == whole;
@@ -106,7 +104,8 @@ impl FrameBuffer {
         }
         let mut frame = Vec::new();
         frame.try_reserve_exact(whole).map_err(|_| Error::no_memory(whole))?;
-        frame.extend_from_slice(self.next(body));
+        frame.extend_from_slice(self.frame(body));
+        self.pass(body);
         Ok(frame)
     }
 
@@ -159,10 +158,8 @@ impl FrameBuffer {
     }
 
     /// The length of the body at the head, once its header is there.
-    #[inline]
     fn announced(&self) -> Option<usize> {
-        let header = self.bytes[self.head..].first_chunk::<HEADER>()?;
-        Some(u32::from_be_bytes(*header) as usize)
+        announced(&self.bytes[self.head..])
     }
 
     #[inline]
@@ -182,6 +179,21 @@ impl FrameBuffer {
         let more = size - self.bytes.len();
         self.bytes.try_reserve_exact(more).map_err(|_| Error::no_memory(size))
     }
+}
+
+/// What stands at the beginning of `bytes`.
+#[inline]
+fn cut(bytes: &[u8], max_body: usize) -> Cut {
+    match announced(bytes) {
+        Some(body) if body > max_body => Cut::TooLarge(body),
+        Some(body) if bytes.len() - HEADER >= body => Cut::Frame(body),
+        _ => Cut::Incomplete,
+    }
+}
+
+#[inline]
+fn announced(bytes: &[u8]) -> Option<usize> {
+    Some(u32::from_be_bytes(*bytes.first_chunk::<HEADER>()?) as usize)
 }
 
 #[cfg(test)]
