@@ -12,6 +12,7 @@ use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{self, Monotonic};
 use crate::transport::{Connected, Peer};
+use crate::wire::envelope;
 use crate::wire::frame::{Cut, FrameBuffer};
 use crate::{Error, Message, MessageType, Result, Status};
 
@@ -216,6 +217,30 @@ impl Connection {
             stats.messages_received += 1;
             return Ok(Next::Message(message));
         }
+    }
+
+    /// The next message, where it is one like most: it came whole, it says nothing about the
+    /// connection, and another one follows it in what was read, so that there is nothing to settle.
+    #[inline]
+    pub fn next_of_many(&mut self, settings: &Settings) -> Option<Message> {
+        if !self.greeted || self.incomplete_since.is_some() {
+            return None;
+        }
+        let Cut::Frame(body) = self.buffer.cut(settings.max_message_size) else {
+            return None;
+        };
+        if self.buffer.cut_behind(body, settings.max_message_size) == Cut::Incomplete {
+            return None;
+        }
+        let frame = self.buffer.frame(body);
+        let fields = envelope::check(frame, settings.max_depth).ok()?;
+        if fields.message_type == MessageType::Error {
+            return None;
+        }
+        let message = Message::copy_frame(frame, fields).ok()?;
+        self.buffer.pass(body);
+        self.proven = true;
+        Some(message)
     }
 
     /// When the frame at the head has to be complete, if one has begun.

@@ -6,6 +6,19 @@ use super::state::{Ending, Link, State};
 use crate::{Error, Message, Result};
 
 impl State {
+    /// The next message, where taking it changes nothing for anybody else (see
+    /// [`Connection::next_of_many`](super::connection::Connection::next_of_many)).
+    #[inline]
+    pub fn next_of_many(&mut self) -> Option<Message> {
+        if !(self.inbox.is_empty() && self.outbox.is_empty() && self.line.is_empty()) {
+            return None;
+        }
+        let Link::Up(connection) = &mut self.link else { return None };
+        let message = connection.next_of_many(&self.settings)?;
+        self.stats.messages_received += 1;
+        Some(message)
+    }
+
     /// The next message or end that has arrived.
     #[inline]
     pub fn take_arrived(&mut self) -> Result<Option<Arrived>> {

@@ -10,7 +10,7 @@ use parking_lot::MutexGuard;
 use super::state::{Link, State};
 use super::waking::Wake;
 use crate::sys::{self, Interest, Monotonic, Readiness, WaitFor};
-use crate::{Error, Result, Status};
+use crate::{Error, Message, Result, Status};
 
 /// What a call waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub(super) struct Guard<'a> {
     wake: &'a Wake,
     /// What [`Client::has_next`](super::Client::has_next) answers.
     has_next: &'a AtomicBool,
+    /// Something may have changed since it was settled.
+    touched: bool,
 }
 
 impl<'a> Guard<'a> {
@@ -36,7 +38,7 @@ impl<'a> Guard<'a> {
         wake: &'a Wake,
         has_next: &'a AtomicBool,
     ) -> Guard<'a> {
-        Guard { state, wake, has_next }
+        Guard { state, wake, has_next, touched: false }
     }
 
     fn settle(&mut self) {
@@ -48,6 +50,17 @@ impl<'a> Guard<'a> {
         state.arrived = false;
         self.has_next.store(state.has_arrived(), Ordering::Relaxed);
         state.update_watch();
+        self.touched = false;
+    }
+
+    /// The next message, if it can be had without anything to settle for it, and no `cancel` is
+    /// pending.
+    #[inline]
+    pub fn next_of_many(&mut self) -> Option<Message> {
+        if self.state.sleepers.is_cancel_pending(self.wake) {
+            return None;
+        }
+        self.state.next_of_many()
     }
 
     /// Runs something that may take its time, without the lock.
@@ -95,12 +108,16 @@ impl Deref for Guard<'_> {
 
 impl DerefMut for Guard<'_> {
     fn deref_mut(&mut self) -> &mut State {
+        self.touched = true;
         &mut self.state
     }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
+        if !self.touched {
+            return;
+        }
         if self.state.notes.is_empty() {
             self.settle();
         } else {

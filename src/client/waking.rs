@@ -16,12 +16,22 @@ pub(super) struct Wake {
 }
 
 impl Wake {
-    /// What a call that waits polls beside its socket.
+    /// What a call that waits polls beside its socket. For whoever holds the client's lock.
+    #[inline]
     pub fn event(&self) -> Result<&EventFd> {
+        match self.event.get() {
+            Some(event) => Ok(event),
+            None => self.make_event(),
+        }
+    }
+
+    #[cold]
+    fn make_event(&self) -> Result<&EventFd> {
         let event = self.event.get_or_try_init(EventFd::new).map_err(|error| {
             Error::os(Status::Io, "No descriptor to wait with could be made", &error)
         })?;
-        // Pairs with the fence in `cancel`: it sees the event, or we see its call.
+        // Pairs with the fence in `cancel`: it sees the event, or we, and after us whoever gets the
+        // lock, see its call.
         fence(Ordering::SeqCst);
         Ok(event)
     }

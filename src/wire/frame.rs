@@ -80,6 +80,12 @@ impl FrameBuffer {
         cut(&self.bytes[self.head..], max_body)
     }
 
+    /// What stands behind the frame at the head, whose body has that length.
+    #[inline]
+    pub fn cut_behind(&self, body: usize, max_body: usize) -> Cut {
+        cut(&self.bytes[self.head + HEADER + body..], max_body)
+    }
+
     /// The frame at the head, with its header; `body` is the length that [`FrameBuffer::cut`] found.
     #[inline]
     pub fn frame(&self, body: usize) -> &[u8] {
