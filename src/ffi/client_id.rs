@@ -9,11 +9,11 @@ impl ClientId {
     /// The longest id is 63 bytes.
     const SIZE: usize = 64;
 
-    pub fn new(id: &str) -> ClientId {
+    pub fn new(id: &[u8]) -> ClientId {
         let mut bytes = [0; ClientId::SIZE];
         debug_assert!(id.len() < ClientId::SIZE);
         let length = id.len().min(ClientId::SIZE - 1);
-        bytes[..length].copy_from_slice(&id.as_bytes()[..length]);
+        bytes[..length].copy_from_slice(&id[..length]);
         ClientId(bytes)
     }
 

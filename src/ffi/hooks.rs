@@ -156,7 +156,7 @@ fn client_hook(
 ) -> impl FnOnce(Arc<Context>) -> ClientHook {
     move |context| {
         Arc::new(move |_, client_id| {
-            let id = ClientId::new(client_id);
+            let id = ClientId::new(client_id.as_bytes());
             // SAFETY: the header asks for a function of this type that takes this context; the
             // server is alive and the id valid during the call.
             foreign(|| unsafe { hook(context.pointer(), server.get(), id.as_ptr()) });
@@ -170,7 +170,7 @@ fn message_hook(
 ) -> impl FnOnce(Arc<Context>) -> MessageHook {
     move |context| {
         Arc::new(move |_, client_id, message| {
-            let id = ClientId::new(client_id);
+            let id = ClientId::new(client_id.as_bytes());
             let message = message::lend(message);
             // SAFETY: as in `client_hook`; the message is borrowed for the call.
             foreign(|| unsafe { hook(context.pointer(), server.get(), id.as_ptr(), message) });

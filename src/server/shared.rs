@@ -308,11 +308,11 @@ pub(crate) fn parse_client_id(text: &str) -> Option<u64> {
 
 /// How a client is named to users.
 pub(crate) fn client_id(id: u64) -> String {
-    with_client_id(id, str::to_owned)
+    with_client_id(id, |text| String::from_utf8_lossy(text).into_owned())
 }
 
 /// The same without an allocation.
-pub(crate) fn with_client_id<T>(id: u64, take: impl FnOnce(&str) -> T) -> T {
+pub(crate) fn with_client_id<T>(id: u64, take: impl FnOnce(&[u8]) -> T) -> T {
     // Written by hand, not formatted: every message that `next` yields comes with one.
     let mut number = id - FIRST_CLIENT + 1;
     let mut text = [0; CLIENT.len() + 20];
@@ -325,7 +325,7 @@ pub(crate) fn with_client_id<T>(id: u64, take: impl FnOnce(&str) -> T) -> T {
     let digits = at;
     at -= CLIENT.len();
     text[at..digits].copy_from_slice(CLIENT.as_bytes());
-    take(str::from_utf8(&text[at..]).unwrap_or_default())
+    take(&text[at..])
 }
 
 const CLIENT: &str = "client-";
