@@ -15,8 +15,10 @@ use crate::sys::WallClock;
 const ENTER: u32 = 8;
 /// What is collected is written at this size at the latest.
 pub(crate) const FLUSH: usize = 65536;
-/// And at this age, or at what the last write cost where that is more.
-const AGE: Duration = Duration::from_micros(20);
+/// And at this age, or after half of what the last write cost where that is more, so that writing
+/// takes two thirds of the time at most. A write that wakes a reader costs several times what the
+/// next ones do, which find it awake: waiting for all of its cost would be too long for those.
+const AGE: Duration = Duration::from_micros(5);
 /// How soon the library's thread looks after the tail.
 pub(crate) const TAIL: Duration = Duration::from_micros(100);
 /// A first guess of what one inline send to one client costs, and the most we believe: a send that
@@ -87,11 +89,16 @@ impl Burst {
         self.collected += 1;
         if begins {
             Decision::BeginBurst
-        } else if bytes >= limit || now.since(self.last_end) > AGE.max(self.last_cost) {
+        } else if bytes >= limit || now.since(self.last_end) > self.due() {
             Decision::WriteNow
         } else {
             Decision::Collect
         }
+    }
+
+    /// How long after the last write the next one is due.
+    fn due(&self) -> Duration {
+        AGE.max(self.last_cost / 2)
     }
 
     /// A write for `clients` clients took from `start` to `end`.
@@ -119,7 +126,7 @@ impl Burst {
 
     /// Whether the sender seems to have left the tail behind, when the timer goes off.
     pub fn tail_is_due(&self, now: WallClock) -> bool {
-        now.since(self.last_end) > AGE * 2
+        now.since(self.last_end) > (self.due() * 2).min(TAIL)
     }
 
     /// Whether the burst goes on. It ends once single writes would have taken less than half of
