@@ -37,7 +37,7 @@ const TRAILING: Reason = "bytes are left over behind it";
 
 /// Checks the envelope in a whole frame (header included) and finds its fields.
 /// The error says what is wrong with it.
-#[inline]
+#[inline(always)]
 pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Fields, Reason> {
     if u32::try_from(frame.len()).is_err() {
         return Err("it is larger than 4 GiB");
@@ -54,7 +54,7 @@ pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Field
 
 /// The fields of an envelope that is laid out as ours are, up to where its data begins; `None`
 /// says only that it is laid out in another way.
-#[inline]
+#[inline(always)]
 fn usual_head(frame: &[u8]) -> Option<Fields> {
     let at = expect(frame, HEADER, BEGIN)?;
     let (event_name, name_end) = short_str(frame, at)?;
@@ -165,7 +165,7 @@ fn text_range(text: &[u8], end: usize) -> Option<Range<u32>> {
 }
 
 /// Where the payload at `at` ends: a map with str keys.
-#[inline]
+#[inline(always)]
 fn skip_data(bytes: &[u8], at: usize, max_depth: usize) -> std::result::Result<usize, Reason> {
     let (Token::Map(pairs), mut at) = read(bytes, at)? else {
         return Err("the payload is no map");
@@ -188,6 +188,7 @@ fn skip_data(bytes: &[u8], at: usize, max_depth: usize) -> std::result::Result<u
 
 /// Checks that `data` is one map with str keys, nested no deeper than `max_depth`, and returns
 /// what is to be sent for it: nothing at all stands for the empty map.
+#[inline(always)]
 pub(crate) fn check_payload(data: &[u8], max_depth: usize) -> Result<&[u8]> {
     if data.is_empty() {
         return Ok(EMPTY_MAP);
@@ -245,40 +246,44 @@ impl Template {
     /// Appends that head, for a payload of `data_len` bytes that follows, and returns where the
     /// fields of this frame stand. The caller has made sure that the body stays within
     /// [`LONGEST_BODY`].
-    #[inline]
+    #[inline(always)]
     pub fn write_head(&self, stamp: &Stamp, data_len: usize, out: &mut Vec<u8>) -> Fields {
         let start = out.len();
-        match stamp.iso.as_usual() {
-            Some(iso) if stamp.ms > u32::MAX.into() => {
-                out.extend_from_slice(&self.bytes);
-                let head = &mut out[start..];
-                head[self.timestamp_ms..][..8].copy_from_slice(&stamp.ms.to_be_bytes());
-                head[self.timestamp_iso..][..Iso::USUAL_LEN].copy_from_slice(iso);
+        let iso_len = if stamp.is_usual() {
+            out.extend_from_slice(&self.bytes);
+            let head = &mut out[start..];
+            head[self.timestamp_ms..][..8].copy_from_slice(&stamp.ms.to_be_bytes());
+            if let Some(iso) = head[self.timestamp_iso..].first_chunk_mut() {
+                stamp.write_usual_iso(iso);
             }
-            _ => self.write_unusual_head(stamp, out),
-        }
+            Iso::USUAL_LEN
+        } else {
+            self.write_unusual_head(stamp, out)
+        };
         let head_len = out.len() - start;
         let body_len = (head_len + data_len - HEADER) as u32;
         out[start..][..HEADER].copy_from_slice(&body_len.to_be_bytes());
         let iso_end = head_len - self.behind_stamp().len();
         Fields {
             event_name: self.event_name.clone(),
-            timestamp_iso: (iso_end - stamp.iso.as_bytes().len()) as u32..iso_end as u32,
+            timestamp_iso: (iso_end - iso_len) as u32..iso_end as u32,
             data: head_len as u32..(head_len + data_len) as u32,
             timestamp_ms: stamp.ms,
             message_type: self.message_type,
         }
     }
 
-    /// The same for a stamp whose encoding has another length than usual.
+    /// The same for a stamp whose encoding has another length than usual; returns that of its text.
     #[cold]
-    fn write_unusual_head(&self, stamp: &Stamp, out: &mut Vec<u8>) {
+    fn write_unusual_head(&self, stamp: &Stamp, out: &mut Vec<u8>) -> usize {
+        let iso = stamp.iso();
         out.extend_from_slice(&self.bytes[..self.timestamp_ms - 1]);
         // Writing to a Vec cannot fail.
         let _ = rmp::encode::write_sint(out, stamp.ms);
         out.extend_from_slice(TIMESTAMP_ISO);
-        write_str(out, stamp.iso.as_str());
+        write_str(out, iso.as_str());
         out.extend_from_slice(self.behind_stamp());
+        iso.as_bytes().len()
     }
 
     fn behind_stamp(&self) -> &[u8] {

@@ -43,7 +43,7 @@ fn what_is_written_is_read_again() {
                 assert_eq!((fields.timestamp_ms, fields.message_type), (ms, kind));
                 let at = |range: &Range<u32>| &frame[range.start as usize..range.end as usize];
                 assert_eq!(at(&fields.event_name), name.as_bytes());
-                assert_eq!(at(&fields.timestamp_iso), Stamp::at(zone, ms).iso.as_bytes());
+                assert_eq!(at(&fields.timestamp_iso), Stamp::at(zone, ms).iso().as_bytes());
                 assert_eq!(at(&fields.data), data);
                 assert_eq!(frame[..HEADER], ((frame.len() - HEADER) as u32).to_be_bytes());
             }
