@@ -59,10 +59,15 @@ pub(crate) fn is_waiting() -> bool {
 }
 
 /// Carries out what log functions asked for on this thread. Call it without a lock.
+#[inline]
 pub(crate) fn run() {
-    if !is_waiting() || in_logger() {
-        return;
+    if is_waiting() && !in_logger() {
+        run_all();
     }
+}
+
+#[cold]
+fn run_all() {
     // An action may log, and so ask for more.
     while let Some(action) = next() {
         action();

@@ -65,11 +65,13 @@ pub struct Error {
 }
 
 impl Error {
+    #[cold]
     pub(crate) fn new(status: Status, text: impl Into<Cow<'static, str>>) -> Error {
         Error { status, text: text.into(), os_error: 0 }
     }
 
     /// An error of the operating system; its own words are appended to `text`.
+    #[cold]
     pub(crate) fn os(
         status: Status,
         text: impl std::fmt::Display,
@@ -83,6 +85,7 @@ impl Error {
         Error::new(Status::Invalid, text)
     }
 
+    #[cold]
     pub(crate) fn no_memory(bytes: usize) -> Error {
         Error::new(Status::NoMemory, format!("Out of memory: {bytes} bytes could not be allocated"))
     }

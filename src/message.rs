@@ -148,14 +148,14 @@ impl Message {
     }
 
     /// The same from a borrowed frame.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_frame(frame: &[u8], fields: Fields) -> Result<Message> {
         Shared::copy(frame, fields).map(Message)
     }
 
     /// Takes the frame at the head of a buffer, whose body has the length that `cut` found, or the
     /// reason why it is no message. Without memory for the message the frame stays.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_from(
         buffer: &mut FrameBuffer,
         body: usize,

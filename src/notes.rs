@@ -27,7 +27,15 @@ impl Notes {
     }
 
     /// Hands the records to the logger. Call it without a lock.
+    #[inline]
     pub fn emit(self) {
+        if !self.is_empty() {
+            self.hand_over();
+        }
+    }
+
+    #[cold]
+    fn hand_over(self) {
         for (level, target, text) in self.0 {
             log::log!(target: target, level, "{text}");
         }

@@ -59,10 +59,15 @@ impl State {
     }
 
     /// Connects as far as that is possible without waiting; does nothing when connected.
+    #[inline]
     pub fn go_on_connecting(&mut self) {
-        if let Link::Up(_) = self.link {
-            return;
+        if !matches!(self.link, Link::Up(_)) {
+            self.connect_further();
         }
+    }
+
+    #[cold]
+    fn connect_further(&mut self) {
         if let Link::Down = self.link {
             if !self.reconnects() {
                 return;

@@ -13,7 +13,7 @@ use crate::settings::Settings;
 use crate::sys::{self, Monotonic};
 use crate::transport::{Connected, Peer};
 use crate::wire::envelope;
-use crate::wire::frame::{Cut, FrameBuffer};
+use crate::wire::frame::{Cut, FrameBuffer, HEADER, LARGE};
 use crate::{Error, Message, MessageType, Result, Status};
 
 /// A reader that comes later than this for a frame that is overdue starts its time anew, if it
@@ -120,11 +120,13 @@ impl Connection {
     }
 
     /// Whether what was read has something at its head that is to be taken.
+    #[inline(always)]
     pub fn has_next(&self, settings: &Settings) -> bool {
         self.buffer.cut(settings.max_message_size) != Cut::Incomplete
     }
 
     /// Reads once, without waiting.
+    #[inline(always)]
     pub fn read(&mut self, settings: &Settings, stats: &mut ClientStats) -> Result<Read> {
         if self.buffer.capacity() < settings.buffer_size && !self.buffer.expects_large() {
             self.buffer.lend(spare::take());
@@ -160,6 +162,7 @@ impl Connection {
 
     /// All whole frames were taken: memory to read into is for the next client that reads, which
     /// finds it in the processor's cache.
+    #[inline(always)]
     fn rest(&mut self) {
         spare::give_back(self.buffer.release());
     }
@@ -219,17 +222,18 @@ impl Connection {
         }
     }
 
-    /// The next message, where it is one like most: it came whole, it says nothing about the
-    /// connection, and another one follows it in what was read, so that there is nothing to settle.
-    #[inline]
-    pub fn next_of_many(&mut self, settings: &Settings) -> Option<Message> {
+    /// The next message, where it is one like most, which came whole and says nothing about the
+    /// connection, and whether others follow it in what was read. `None` leaves everything to
+    /// [`Connection::next`].
+    #[inline(always)]
+    pub fn next_plain(&mut self, settings: &Settings) -> Option<(Message, bool)> {
         if !self.greeted || self.incomplete_since.is_some() {
             return None;
         }
         let Cut::Frame(body) = self.buffer.cut(settings.max_message_size) else {
             return None;
         };
-        if self.buffer.cut_behind(body, settings.max_message_size) == Cut::Incomplete {
+        if HEADER + body >= LARGE {
             return None;
         }
         let frame = self.buffer.frame(body);
@@ -240,7 +244,11 @@ impl Connection {
         let message = Message::copy_frame(frame, fields).ok()?;
         self.buffer.pass(body);
         self.proven = true;
-        Some(message)
+        let others_follow = self.has_next(settings);
+        if !others_follow {
+            self.settle();
+        }
+        Some((message, others_follow))
     }
 
     /// When the frame at the head has to be complete, if one has begun.
@@ -280,6 +288,7 @@ impl Connection {
         }
     }
 
+    #[cold]
     fn too_large(&self, body: usize, settings: &Settings) -> Error {
         let limit = settings.max_message_size;
         let address = &self.address;
@@ -293,6 +302,7 @@ impl Connection {
         )
     }
 
+    #[cold]
     fn lack_of_token(&self) -> Error {
         let address = &self.address;
         Error::new(
@@ -301,6 +311,7 @@ impl Connection {
         )
     }
 
+    #[cold]
     fn refusal(&self, message: &Message) -> Error {
         let said = message.get("/message").and_then(|text| text.as_str()).unwrap_or("");
         let limit = message.get("/limit").and_then(|limit| limit.as_u64());

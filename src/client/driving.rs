@@ -43,6 +43,7 @@ impl Client {
     }
 
     /// Wraps a payload that was checked into a frame, and sends it.
+    #[inline(always)]
     pub(super) fn send_checked(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
         let mut state = self.lock()?;
         let template = &state.templates[message_type as usize];
@@ -65,6 +66,7 @@ impl Client {
         result
     }
 
+    #[inline(always)]
     pub(super) fn check_size(&self, frame: usize) -> Result<()> {
         let body = frame - HEADER;
         let limit = self.settings.max_message_size.min(LONGEST_BODY);
@@ -81,6 +83,7 @@ impl Client {
     }
 
     /// Sends a frame, or (`None`) what is in the outbox, waiting where that is needed.
+    #[inline(always)]
     pub(super) fn transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
         let result = match state.offer(frame, None)? {
             true => Ok(()),
@@ -94,6 +97,7 @@ impl Client {
         result
     }
 
+    #[cold]
     fn wait_and_transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
         // Counted first: a cancel from before is seen as pending, one from now on by its number.
         let cancels = self.wake.cancels();
@@ -146,6 +150,7 @@ impl Client {
 
     /// Waits for room for the rest of a message that has begun to leave: nobody would write it while
     /// the program makes no call. The message counts as sent, whatever ends this.
+    #[cold]
     fn see_off(&self, state: &mut Guard) {
         let cancels = self.wake.cancels();
         if state.sleepers.is_cancel_pending(&self.wake) {
@@ -179,6 +184,7 @@ impl Client {
         state.changed |= !state.line.is_empty();
     }
 
+    #[cold]
     fn nobody_answers(&self) -> Error {
         let name = &self.event_name;
         Error::new(
@@ -187,6 +193,7 @@ impl Client {
         )
     }
 
+    #[cold]
     fn no_memory(&self, timeout: Duration) -> Error {
         let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
         Error::new(
@@ -198,6 +205,7 @@ impl Client {
         )
     }
 
+    #[cold]
     fn no_room(&self, timeout: Duration) -> Error {
         let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
         Error::new(
@@ -217,18 +225,22 @@ pub(super) fn taken(arrived: Arrived) -> Result<Message> {
     }
 }
 
+#[cold]
 pub(super) fn nothing_in_time() -> Error {
     Error::new(Status::Timeout, "No message arrived in time")
 }
 
+#[cold]
 pub(super) fn cancelled() -> Error {
     Error::new(Status::Cancelled, "The wait was ended by cancel: call again to go on")
 }
 
+#[cold]
 pub(super) fn interrupted() -> Error {
     Error::new(Status::Interrupted, "A signal handler ran during the wait: call again to go on")
 }
 
+#[cold]
 pub(super) fn forked() -> Error {
     Error::new(
         Status::Forked,

@@ -220,7 +220,7 @@ impl Client {
     ///   said once for each lost connection.
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Message> {
         let mut state = self.lock()?;
-        if let Some(message) = state.next_of_many() {
+        if let Some(message) = state.next_plain() {
             return Ok(message);
         }
         let polls = timeout == Some(Duration::ZERO);
@@ -241,6 +241,9 @@ impl Client {
                 return taken(arrived);
             }
             let has_progress = state.go_on_receiving(woken == Readiness::Ready)?;
+            if has_progress && let Some(message) = state.next_plain() {
+                return Ok(message);
+            }
             if let Some(arrived) = state.take_arrived()? {
                 return taken(arrived);
             }

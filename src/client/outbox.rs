@@ -22,6 +22,7 @@ impl Outgoing<'_> {
     }
 
     /// Writes what there is room for, without waiting.
+    #[inline(always)]
     pub fn write(&self, socket: BorrowedFd) -> io::Result<usize> {
         if self.payload.is_empty() {
             return sys::send(socket, &[IoSlice::new(self.head)]);

@@ -6,21 +6,20 @@ use super::state::{Ending, Link, State};
 use crate::{Error, Message, Result};
 
 impl State {
-    /// The next message, where taking it changes nothing for anybody else (see
-    /// [`Connection::next_of_many`](super::connection::Connection::next_of_many)).
-    #[inline]
-    pub fn next_of_many(&mut self) -> Option<Message> {
+    /// The next message, where there is nothing else to do, and whether others follow it; see
+    /// [`Connection::next_plain`](super::connection::Connection::next_plain).
+    #[inline(always)]
+    pub fn next_plain(&mut self) -> Option<(Message, bool)> {
         if !(self.inbox.is_empty() && self.outbox.is_empty() && self.line.is_empty()) {
             return None;
         }
         let Link::Up(connection) = &mut self.link else { return None };
-        let message = connection.next_of_many(&self.settings)?;
+        let next = connection.next_plain(&self.settings)?;
         self.stats.messages_received += 1;
-        Some(message)
+        Some(next)
     }
 
     /// The next message or end that has arrived.
-    #[inline]
     pub fn take_arrived(&mut self) -> Result<Option<Arrived>> {
         let has_bytes = matches!(&self.link, Link::Up(connection) if connection.buffered() > 0);
         if !has_bytes && self.inbox.is_empty() {
@@ -60,6 +59,7 @@ impl State {
 
     /// Goes on towards the next message: connects, writes what waits, and reads once if the socket
     /// is `ready` or likely to have more. `false` when nothing came of it.
+    #[inline(always)]
     pub fn go_on_receiving(&mut self, ready: bool) -> Result<bool> {
         let Link::Up(connection) = &self.link else {
             self.go_on_connecting();
@@ -86,6 +86,7 @@ impl State {
     }
 
     /// Reads once, without waiting; `false` when nothing was there.
+    #[inline(always)]
     pub fn read(&mut self) -> Result<bool> {
         let Link::Up(connection) = &mut self.link else {
             return Ok(false);
@@ -98,6 +99,7 @@ impl State {
         Ok(true)
     }
 
+    #[cold]
     fn end_of_stream(&mut self, reason: String) -> Result<()> {
         self.decode_all()?;
         self.end(Ending::Lost(reason));
@@ -105,6 +107,7 @@ impl State {
     }
 
     /// Ends a connection whose frame at the head stays incomplete for too long.
+    #[inline(always)]
     pub fn check_frame(&mut self) -> Result<()> {
         let Link::Up(connection) = &mut self.link else {
             return Ok(());
@@ -150,6 +153,7 @@ impl State {
     }
 
     /// Whether a receiver would find something.
+    #[inline(always)]
     pub fn has_arrived(&self) -> bool {
         !self.inbox.is_empty()
             || matches!(&self.link, Link::Up(connection) if connection.has_next(&self.settings))

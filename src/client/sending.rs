@@ -56,6 +56,7 @@ enum Outcome {
 
 impl State {
     /// Sends a frame, or (`None`) only what is in the outbox; `false` when that has to wait.
+    #[inline(always)]
     pub fn offer(&mut self, frame: Option<&Outgoing>, turn: Option<u64>) -> Result<bool> {
         loop {
             if !self.is_ready_to_send()? || !self.line.is_turn_of(turn) {
@@ -76,6 +77,7 @@ impl State {
     }
 
     /// Whether there is a connection; after a loss, this is what makes a new one.
+    #[inline(always)]
     fn is_ready_to_send(&mut self) -> Result<bool> {
         if let Link::Down = self.link
             && let Some(failure) = self.inbox.take_failure()
@@ -95,6 +97,7 @@ impl State {
     }
 
     /// A server that refuses the client, or what it sends, says so.
+    #[inline(always)]
     fn look_for_refusal(&mut self) -> Result<()> {
         let is_long_ago = |looked| Monotonic::coarse().since(looked) > LOOK_AFTER;
         if let Link::Up(connection) = &self.link
@@ -105,6 +108,7 @@ impl State {
         Ok(())
     }
 
+    #[cold]
     fn denial(&self) -> Error {
         let name = &self.event_name;
         Error::new(
@@ -116,6 +120,7 @@ impl State {
         )
     }
 
+    #[inline(always)]
     fn write(&mut self, frame: Option<&Outgoing>) -> Result<Outcome> {
         let Some(frame) = frame else {
             return self.write_outbox();
@@ -136,11 +141,13 @@ impl State {
         self.write_frame(frame)
     }
 
+    #[inline(always)]
     fn fits_under_cork(&self, frame: &Outgoing) -> bool {
         self.corked && self.outbox.len() + frame.len() <= CORK_SIZE
     }
 
     /// Writes a frame straight from where it is; the outbox is empty.
+    #[inline(always)]
     fn write_frame(&mut self, frame: &Outgoing) -> Result<Outcome> {
         if self.is_starved() {
             return Ok(Outcome::Full);
@@ -186,11 +193,13 @@ impl State {
     }
 
     /// Whether there was no memory for the last write, and the next one is not due yet.
+    #[inline(always)]
     fn is_starved(&mut self) -> bool {
         self.starved.take_if(|until| *until <= Monotonic::now());
         self.starved.is_some()
     }
 
+    #[cold]
     fn not_written(&mut self, error: io::Error) -> Result<Outcome> {
         match error.raw_os_error() {
             Some(libc::EAGAIN) => Ok(Outcome::Full),
@@ -205,6 +214,7 @@ impl State {
         }
     }
 
+    #[inline(always)]
     pub fn count(&mut self, written: Written) {
         self.stats.bytes_sent += written.bytes as u64;
         self.stats.messages_sent += written.messages;

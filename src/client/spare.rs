@@ -9,12 +9,14 @@ thread_local! {
 }
 
 /// Memory that a client of this thread has read into before, if there is some.
+#[inline(always)]
 pub(super) fn take() -> Vec<u8> {
     // A thread that is ending has lost its thread-locals.
     SPARE.try_with(RefCell::take).unwrap_or_default()
 }
 
 /// Keeps memory for the next client that reads.
+#[inline(always)]
 pub(super) fn give_back(memory: Vec<u8>) {
     if memory.capacity() > 0 {
         let _ = SPARE.try_with(|spare| spare.replace(memory));

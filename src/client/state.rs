@@ -151,6 +151,7 @@ impl State {
 
     /// Ends the connection: whole messages that were read stay receivable, and what follows from
     /// the end is queued behind them.
+    #[cold]
     pub fn end(&mut self, ending: Ending) {
         let Link::Up(connection) = self.take_down() else {
             return;
@@ -213,6 +214,7 @@ impl State {
     }
 
     /// Ends the connection after reading what had arrived on it to its end.
+    #[cold]
     pub fn lose(&mut self, reason: String) -> Result<()> {
         let mut read = 0;
         loop {
@@ -236,6 +238,7 @@ impl State {
     }
 
     /// Ends a connection whose server has left, after reading what it had sent.
+    #[cold]
     pub fn notice_departure(&mut self) -> Result<()> {
         match &self.link {
             Link::Up(connection) if sys::peer_has_left(connection.socket.as_fd()) => {
@@ -307,10 +310,14 @@ impl State {
     }
 
     /// Makes the descriptor tell what `recv` would find; costs nothing until somebody asks for it.
+    #[inline]
     pub fn update_watch(&mut self) {
-        if self.watch.is_none() {
-            return;
+        if self.watch.is_some() {
+            self.show_in_watch();
         }
+    }
+
+    fn show_in_watch(&mut self) {
         let (due, ready) = (self.due(), self.has_arrived());
         let socket = match &self.link {
             Link::Up(connection) => {

@@ -41,6 +41,7 @@ impl<'a> Guard<'a> {
         Guard { state, wake, has_next, touched: false }
     }
 
+    #[inline(always)]
     fn settle(&mut self) {
         let state = &mut *self.state;
         if state.changed || state.has_news_for_receivers() {
@@ -53,14 +54,16 @@ impl<'a> Guard<'a> {
         self.touched = false;
     }
 
-    /// The next message, if it can be had without anything to settle for it, and no `cancel` is
-    /// pending.
-    #[inline]
-    pub fn next_of_many(&mut self) -> Option<Message> {
+    /// The next message, if it is one like most and no `cancel` is pending. Where others follow it,
+    /// nothing has changed for anybody, and nothing is to be settled.
+    #[inline(always)]
+    pub fn next_plain(&mut self) -> Option<Message> {
         if self.state.sleepers.is_cancel_pending(self.wake) {
             return None;
         }
-        self.state.next_of_many()
+        let (message, others_follow) = self.state.next_plain()?;
+        self.touched |= !others_follow;
+        Some(message)
     }
 
     /// Runs something that may take its time, without the lock.
@@ -69,6 +72,7 @@ impl<'a> Guard<'a> {
         self.release(run)
     }
 
+    #[inline(always)]
     fn release<R>(&mut self, run: impl FnOnce() -> R) -> R {
         let notes = std::mem::take(&mut self.state.notes);
         MutexGuard::unlocked(&mut self.state, || {
@@ -78,6 +82,7 @@ impl<'a> Guard<'a> {
     }
 
     /// Sleeps until there may be something to do for this purpose, or until `deadline`.
+    #[inline(always)]
     pub fn wait(&mut self, purpose: Purpose, deadline: Option<Monotonic>) -> Result<Readiness> {
         let event = self.wake.event()?;
         // One that was called before the event was there to be signalled.
@@ -141,6 +146,7 @@ struct Plan {
 }
 
 impl State {
+    #[inline(always)]
     fn plan(&self, purpose: Purpose) -> Result<Plan> {
         Ok(match &self.link {
             Link::Up(connection) => {
@@ -185,6 +191,7 @@ fn duplicate(socket: BorrowedFd) -> Result<Socket> {
 }
 
 impl Plan {
+    #[inline(always)]
     fn poll(&self, event: BorrowedFd, until: Option<Monotonic>) -> std::io::Result<Readiness> {
         let timeout = until.map(Monotonic::remaining);
         let event = (event, WaitFor::Read);

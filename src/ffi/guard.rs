@@ -12,6 +12,7 @@ use super::constants::status_code;
 use crate::{Error, Result, Status, deferred};
 
 /// A call that can fail and answers with a status.
+#[inline(always)]
 pub(super) fn call(body: impl FnOnce() -> Result<()>) -> c_int {
     match guarded(body) {
         Ok(()) => 0,
@@ -24,6 +25,7 @@ pub(super) fn pointer<T>(body: impl FnOnce() -> Result<*mut T>) -> *mut T {
     guarded(body).unwrap_or(std::ptr::null_mut())
 }
 
+#[inline(always)]
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status> {
     // Kept until the end: its text may be an argument of this call.
     let _before = forget();
@@ -109,11 +111,13 @@ thread_local! {
 }
 
 /// Clears the last error and returns it, if there was one.
+#[inline(always)]
 fn forget() -> Option<Box<LastError>> {
     // A thread that is ending has lost its thread-locals; there is nobody to read them either.
     LAST.try_with(RefCell::take).unwrap_or_default()
 }
 
+#[inline(never)]
 fn remember(error: Error) {
     let last = Box::new(LastError { error, text: OnceCell::new() });
     let _ = LAST.try_with(|kept| kept.replace(Some(last)));

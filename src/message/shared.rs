@@ -34,7 +34,7 @@ impl Shared {
     }
 
     /// Copies a frame that was found to be well-formed; fails only for want of memory.
-    #[inline]
+    #[inline(always)]
     pub fn copy(frame: &[u8], fields: Fields) -> Result<Shared> {
         let mut inner = match take_spare(frame.len()) {
             Some(mut spare) => {
@@ -44,7 +44,9 @@ impl Shared {
             None => new(Vec::new(), fields)?,
         };
         inner.frame.clear();
-        inner.frame.try_reserve_exact(frame.len()).map_err(|_| Error::no_memory(frame.len()))?;
+        if inner.frame.capacity() < frame.len() {
+            grow(&mut inner.frame, frame.len())?;
+        }
         inner.frame.extend_from_slice(frame);
         Ok(Shared(Some(inner.shareable())))
     }
@@ -65,6 +67,12 @@ impl Shared {
     }
 }
 
+#[inline(never)]
+fn grow(frame: &mut Vec<u8>, size: usize) -> Result<()> {
+    frame.try_reserve_exact(size).map_err(|_| Error::no_memory(size))
+}
+
+#[inline(never)]
 fn new(frame: Vec<u8>, fields: Fields) -> Result<UniqueArc<Inner>> {
     UniqueArc::try_new(Inner { frame, fields, texts: Texts::default() })
         .map_err(|_| Error::no_memory(size_of::<Inner>()))
@@ -72,6 +80,7 @@ fn new(frame: Vec<u8>, fields: Fields) -> Result<UniqueArc<Inner>> {
 
 /// The memory of a message that is gone, if there is some and it is not far larger than needed: the
 /// new message may be one that the program keeps.
+#[inline(always)]
 fn take_spare(size: usize) -> Option<UniqueArc<Inner>> {
     // A thread that is ending has lost its thread-locals.
     let spare = SPARE.try_with(Cell::take).ok().flatten()?;

@@ -68,12 +68,14 @@ impl Burst {
     }
 
     /// Whether the time of sends matters at all.
+    #[inline(always)]
     pub fn is_timed(&self) -> bool {
         self.standby && !self.corked
     }
 
     /// Decides about a message that was appended to `bytes` collected bytes, at `now`, while sends
     /// are timed.
+    #[inline(always)]
     pub fn decide(&mut self, bytes: usize, limit: usize, now: WallClock) -> Decision {
         let mut begins = false;
         if !self.active {
@@ -102,6 +104,7 @@ impl Burst {
     }
 
     /// A write for `clients` clients took from `start` to `end`.
+    #[inline(always)]
     pub fn wrote(&mut self, start: WallClock, end: WallClock, clients: usize) {
         self.last_end = end;
         self.last_cost = end.since(start);

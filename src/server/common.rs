@@ -150,6 +150,7 @@ impl Common {
         }
     }
 
+    #[inline(always)]
     pub fn append(&mut self, out: &Outgoing, now: WallClock, batch: &mut Batch) -> Result<()> {
         batch.reserve(self.frame_len(out))?;
         match out {
@@ -164,6 +165,7 @@ impl Common {
         Ok(())
     }
 
+    #[inline(always)]
     pub fn frame_len(&self, out: &Outgoing) -> usize {
         match out {
             Outgoing::Payload(message_type, data) => {

@@ -26,6 +26,7 @@ impl Connection {
 
     /// Reads once, without waiting: how much, or why not; an error outside says that memory for it
     /// could not be had.
+    #[inline(always)]
     pub fn receive(&mut self, size: usize) -> Result<io::Result<usize>> {
         let socket = self.socket.as_fd();
         let read = |to: &mut Vec<u8>, most| sys::receive_to(socket, to, most);

@@ -137,6 +137,7 @@ impl Delivery {
             && (!client.waiting.is_empty() || !client.has_room(frames, &self.common))
     }
 
+    #[inline(always)]
     fn write_or_collect(&mut self, now: WallClock) {
         let limit = FLUSH.min(self.common.settings.client_queue_size);
         if !self.burst.is_timed() {
@@ -451,6 +452,7 @@ impl Delivery {
 
 /// Writes frames to a client for whom nothing waits, and queues what its socket does not take.
 /// `false` when it is out of reach.
+#[inline(always)]
 fn give(
     client: &mut Recipient,
     id: u64,
@@ -479,11 +481,13 @@ fn give(
     Ok(true)
 }
 
+#[cold]
 fn no_client(id: u64) -> Error {
     let text = format!("Client '{}' is not connected (any more)", super::client_id(id));
     Error::new(Status::NoClient, text)
 }
 
+#[cold]
 fn full(id: u64, limit: usize) -> Error {
     let text = format!(
         "Client '{}' reads too slowly: {limit} bytes (client_queue_size) wait for it already. \

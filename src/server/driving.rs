@@ -127,11 +127,13 @@ impl<'a> Driver<'a> {
         }
     }
 
+    #[inline(always)]
     fn has_ended(&self) -> bool {
         self.run != Some(self.shared.changes())
     }
 
     /// Waits until something may have happened; `false` if a signal handler ended that.
+    #[inline(always)]
     fn wait(&mut self, io: &Io, limit: Option<Duration>) -> bool {
         if let Some(ready) = &mut self.ready {
             // It fails only where a signal interrupts it: nothing is ready then.
@@ -147,6 +149,7 @@ impl<'a> Driver<'a> {
 
     /// Lets the engine work until it has an event, without waiting. `look`: something may be ready
     /// that it does not know of.
+    #[inline(always)]
     fn progress(&mut self, look: bool) -> Option<Happened> {
         let shared = self.shared;
         let mut slot = shared.engine.lock();

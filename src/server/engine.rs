@@ -149,6 +149,7 @@ impl Engine {
     }
 
     /// What is to be logged once the engine's lock is released.
+    #[inline(always)]
     pub fn take_notes(&mut self, shared: &Shared) -> Notes {
         let mut notes = std::mem::take(&mut self.notes);
         if shared.notes_left.load(Ordering::Relaxed) {
@@ -159,6 +160,7 @@ impl Engine {
     }
 
     /// Works until there is an event or nothing is left to do.
+    #[inline(always)]
     pub fn progress(&mut self, shared: &Shared) -> Option<Happened> {
         let event = self.next_event(shared);
         self.arm();
@@ -170,6 +172,7 @@ impl Engine {
         self.events.push_front(event);
     }
 
+    #[inline(always)]
     fn next_event(&mut self, shared: &Shared) -> Option<Happened> {
         self.obey(shared);
         loop {
@@ -193,10 +196,15 @@ impl Engine {
     }
 
     /// Does what other threads asked for.
+    #[inline(always)]
     fn obey(&mut self, shared: &Shared) {
-        if self.io.inbox.is_empty() {
-            return;
+        if !self.io.inbox.is_empty() {
+            self.obey_all(shared);
         }
+    }
+
+    #[cold]
+    fn obey_all(&mut self, shared: &Shared) {
         // Done with all of them in a moment: nobody has to be woken for them any more.
         self.io.wake.clear();
         while let Ok(command) = self.io.inbox.try_recv() {
@@ -214,7 +222,30 @@ impl Engine {
         }
     }
 
+    #[inline(always)]
     fn handle(&mut self, ready: EpollEvent, shared: &Shared) {
+        match ready.token() {
+            id if self.connections.contains_key(&id) => self.attend_client(id, ready, shared),
+            _ => self.attend_others(ready, shared),
+        }
+    }
+
+    #[inline(always)]
+    fn attend_client(&mut self, id: u64, ready: EpollEvent, shared: &Shared) {
+        if ready.writable() {
+            let mut state = shared.lock_in_engine();
+            let delivery = &mut state.delivery;
+            if let Some(client) = delivery.clients.get_mut(&id) {
+                client.write(id, &mut delivery.common);
+            }
+        }
+        if ready.readable() {
+            self.read(id, shared);
+        }
+    }
+
+    #[inline(never)]
+    fn attend_others(&mut self, ready: EpollEvent, shared: &Shared) {
         match ready.token() {
             token::LISTENER => self.accept(shared),
             token::WAKE => self.io.wake.clear(),
@@ -232,22 +263,13 @@ impl Engine {
             token::READY => {}
             id if self.farewells.contains_key(&id) => self.attend(id, shared),
             id if self.is_visitor(id) => self.attend_visitor(id, shared),
-            id => {
-                if ready.writable() {
-                    let mut state = shared.lock_in_engine();
-                    let delivery = &mut state.delivery;
-                    if let Some(client) = delivery.clients.get_mut(&id) {
-                        client.write(id, &mut delivery.common);
-                    }
-                }
-                if ready.readable() {
-                    self.read(id, shared);
-                }
-            }
+            // It has left since.
+            _ => {}
         }
     }
 
     /// Has the timer go off at the next deadline. A timer that goes off too early does no harm.
+    #[inline(always)]
     fn arm(&mut self) {
         let Some((next, _)) = self.deadlines.first() else { return };
         if self.armed.is_none_or(|armed| *next < armed) {
@@ -256,6 +278,7 @@ impl Engine {
         }
     }
 
+    #[cold]
     fn expire(&mut self, shared: &Shared) {
         self.io.deadline.clear();
         self.armed = None;
@@ -277,6 +300,7 @@ impl Engine {
         }
     }
 
+    #[cold]
     fn accept(&mut self, shared: &Shared) {
         for _ in 0..BATCH {
             let Some(listener) = &self.listener else { return };
@@ -334,6 +358,7 @@ impl Engine {
     }
 
     /// Descriptors or memory have run out: the clients that wait would wake us all the time.
+    #[cold]
     pub(super) fn pause(&mut self, error: &std::io::Error) {
         let Some(listener) = &self.listener else { return };
         let now = Monotonic::now();
@@ -365,6 +390,7 @@ impl Engine {
     }
 
     /// The peer has left, or has to: delivers what is queued for it, then closes.
+    #[cold]
     pub(super) fn leave(&mut self, id: u64, ended: bool, shared: &Shared) {
         self.drop_connection(id);
         let recipient = shared.lock_in_engine().delivery.remove(id);
@@ -400,6 +426,7 @@ impl Engine {
     }
 
     /// Goes on closing a connection.
+    #[cold]
     fn attend(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.get_mut(&id) else { return };
         if let Some(moment) = farewell.look_at.take() {

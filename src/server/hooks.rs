@@ -88,6 +88,7 @@ impl HookCaller {
 
     /// Calls the hook for an event. Sends from it, and from other threads meanwhile, are written
     /// before they return: nobody stands ready for a tail.
+    #[inline(always)]
     pub fn call(&mut self, event: &Happened) {
         let (id, hook) = match event {
             Happened::Connected(id) => (*id, &self.hooks.connected),
@@ -110,12 +111,14 @@ impl HookCaller {
     }
 }
 
+#[inline(always)]
 fn name(id: u64, client: &mut u64, text: &mut String) {
     if *client != id {
         (*client, *text) = (id, client_id(id));
     }
 }
 
+#[inline(always)]
 fn run(server: &Server, mode: Mode, hook: impl FnOnce()) {
     server.shared.without_standby(mode, || {
         if catch_unwind(AssertUnwindSafe(hook)).is_err() {
@@ -128,6 +131,7 @@ fn run(server: &Server, mode: Mode, hook: impl FnOnce()) {
 impl Shared {
     /// Runs code of the program's on the thread of the loop, which is not ready for a tail then;
     /// what has collected meanwhile is written.
+    #[inline(always)]
     pub fn without_standby(&self, mode: Mode, program: impl FnOnce()) {
         if mode == Mode::Thread && self.stands_by.load(Ordering::Relaxed) {
             self.set_standby(&mut self.lock(), false);

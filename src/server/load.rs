@@ -16,6 +16,7 @@ pub(super) enum Load<'a> {
 }
 
 impl Load<'_> {
+    #[inline(always)]
     pub fn frames(&self) -> usize {
         match self {
             Load::Batch(batch) => batch.frames(),
@@ -42,6 +43,7 @@ impl Load<'_> {
         }
     }
 
+    #[inline(always)]
     pub fn with_slices<R>(&self, write: impl FnOnce(&[IoSlice]) -> R) -> R {
         match self {
             Load::Batch(batch) => write(&[IoSlice::new(&batch.bytes)]),

@@ -34,6 +34,7 @@ pub(super) struct Notice {
 
 impl Engine {
     /// Reads once from a client's socket.
+    #[inline(always)]
     pub(super) fn read(&mut self, id: u64, shared: &Shared) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         if connection.buffer.len() == 0 && !connection.buffer.expects_large() {
@@ -66,6 +67,7 @@ impl Engine {
         }
     }
 
+    #[cold]
     fn end_of_stream(&mut self, id: u64, shared: &Shared) {
         if let Some(connection) = self.connections.get_mut(&id) {
             let (peer, rest) = (connection.peer, connection.buffer.len());
@@ -82,6 +84,7 @@ impl Engine {
     }
 
     /// The next message in what was read from this client.
+    #[inline(always)]
     pub(super) fn next_message(&mut self, id: u64, shared: &Shared) -> Option<Message> {
         loop {
             let settings = &shared.settings;
@@ -131,6 +134,7 @@ impl Engine {
 
     /// Everything that can be cut was cut: an idle connection keeps no buffer, and one that has
     /// begun a frame gets a deadline for it.
+    #[inline(always)]
     fn settle(&mut self, id: u64, shared: &Shared) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let spare = connection.buffer.release();
@@ -182,6 +186,7 @@ impl Engine {
         self.leave(id, false, shared);
     }
 
+    #[cold]
     fn too_large(&mut self, id: u64, body: usize, shared: &Shared) {
         let Some(connection) = self.connections.get(&id) else { return };
         let (peer, limit) = (connection.peer, shared.settings.max_message_size);
@@ -196,6 +201,7 @@ impl Engine {
     }
 
     /// A frame came from a client that may not send.
+    #[cold]
     fn deny(&mut self, id: u64, shared: &Shared) {
         count(&shared.counters.denied, 1);
         let Some(connection) = self.connections.get_mut(&id) else { return };

@@ -108,6 +108,7 @@ impl Recipient {
 
     /// Writes some frames that nothing stands in front of. `None` when the kernel took all of
     /// them, else how many bytes it took.
+    #[inline(always)]
     pub fn write_through(
         &mut self,
         id: u64,

@@ -133,6 +133,7 @@ impl Shared {
     }
 
     /// Waits a moment for sockets that are full. The message is queued, whatever comes of it.
+    #[cold]
     fn keep_pace(&self, mut pace: Pace) {
         let deadline = Monotonic::now().after(PACE);
         loop {
@@ -146,6 +147,7 @@ impl Shared {
         }
     }
 
+    #[inline(always)]
     fn check_message<'a>(&self, out: Outgoing<'a>) -> Result<Outgoing<'a>> {
         let max_depth = self.settings.max_depth;
         match out {
@@ -158,6 +160,7 @@ impl Shared {
         }
     }
 
+    #[cold]
     fn too_large(&self, body: usize) -> Error {
         let limit = self.settings.max_message_size.min(envelope::LONGEST_BODY);
         let text = format!("The message is too large: {body} > {limit} bytes (max_message_size)");
@@ -166,6 +169,7 @@ impl Shared {
 
     /// Waits until a frame has got into every outbox that had no room for it. A broadcast is a
     /// success however that ends; a unicast that ends otherwise was not queued.
+    #[cold]
     fn wait_for_room(&self, mut wait: Wait, client: Option<&str>) -> Result<()> {
         let limit = self.settings.send_timeout.unwrap_or(self.settings.default_timeout);
         let deadline = Monotonic::now().after(limit);

@@ -139,14 +139,21 @@ impl DerefMut for Locked<'_> {
 }
 
 impl Drop for Locked<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
-        let Some(mut state) = self.0.take() else { return };
-        if !state.delivery.common.notes.is_empty() {
-            let notes = std::mem::take(&mut state.delivery.common.notes);
-            drop(state);
-            notes.emit();
+        if let Some(state) = self.0.take()
+            && !state.delivery.common.notes.is_empty()
+        {
+            hand_over_notes(state);
         }
     }
+}
+
+#[cold]
+fn hand_over_notes(mut state: MutexGuard<State>) {
+    let notes = std::mem::take(&mut state.delivery.common.notes);
+    drop(state);
+    notes.emit();
 }
 
 /// The state, locked by the engine or by somebody who leaves log records to it.
@@ -221,12 +228,14 @@ impl Shared {
         })
     }
 
+    #[inline(always)]
     pub fn lock(&self) -> Locked<'_> {
         Locked(Some(self.state.lock()))
     }
 
     /// The state where no logger may run at the end, as with the engine locked: log records wait
     /// until somebody who drives the engine has released that.
+    #[inline(always)]
     pub fn lock_in_engine(&self) -> LockedInEngine<'_> {
         LockedInEngine { state: self.state.lock(), notes_left: &self.notes_left }
     }
@@ -239,6 +248,7 @@ impl Shared {
     }
 
     /// How often a phase was entered.
+    #[inline(always)]
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::SeqCst)
     }
@@ -261,6 +271,7 @@ impl Shared {
     }
 
     /// Refuses to do anything with a server that was made before a fork.
+    #[inline(always)]
     pub fn check_process(&self) -> Result<()> {
         if self.process.is_current() {
             return Ok(());
@@ -272,11 +283,13 @@ impl Shared {
         ))
     }
 
+    #[cold]
     pub fn not_running(&self) -> Error {
         let text = format!("Server '{}' is not running: start it first", self.event_name);
         Error::new(Status::NotRunning, text)
     }
 
+    #[cold]
     pub fn no_client(&self, client: &str) -> Error {
         let text = format!("No client '{client}' is connected to '{}'", self.event_name);
         Error::new(Status::NoClient, text)

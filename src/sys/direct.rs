@@ -11,6 +11,7 @@ use std::ffi::{c_int, c_long, c_void};
 
 /// # Safety
 /// `bytes` may be read for `size` bytes.
+#[inline(always)]
 pub(super) unsafe fn send(socket: c_int, bytes: *const c_void, size: usize, flags: c_int) -> isize {
     let nobody = std::ptr::null::<c_void>();
     // SAFETY: the caller's promise; the kernel reads nothing else, as no address is given.
@@ -19,6 +20,7 @@ pub(super) unsafe fn send(socket: c_int, bytes: *const c_void, size: usize, flag
 
 /// # Safety
 /// `bytes` may be written to for `size` bytes.
+#[inline(always)]
 pub(super) unsafe fn recv(socket: c_int, bytes: *mut c_void, size: usize, flags: c_int) -> isize {
     let nobody = std::ptr::null_mut::<c_void>();
     // SAFETY: the caller's promise; the kernel writes nothing else, as no address is asked for.
@@ -29,6 +31,7 @@ pub(super) unsafe fn recv(socket: c_int, bytes: *mut c_void, size: usize, flags:
 
 /// # Safety
 /// `events` may be written to for `count` elements.
+#[inline(always)]
 pub(super) unsafe fn epoll_wait(
     epoll: c_int,
     events: *mut libc::epoll_event,
@@ -48,6 +51,7 @@ pub(super) unsafe fn epoll_wait(
 ///
 /// # Safety
 /// `entries` may be read and written to for `count` elements.
+#[inline(always)]
 pub(super) unsafe fn ppoll(
     entries: *mut libc::pollfd,
     count: usize,

@@ -75,6 +75,7 @@ impl Epoll {
 
     /// Waits for at most `timeout_ms` (-1: without end, 0: not at all) and returns how many of
     /// `events` were filled.
+    #[inline]
     pub fn wait(&self, events: &mut [EpollEvent], timeout_ms: i32) -> io::Result<usize> {
         // SAFETY: `events` is valid for `events.len()` elements, and EpollEvent has the layout of
         // `epoll_event` (transparent).

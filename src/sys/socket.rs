@@ -296,6 +296,7 @@ pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
 }
 
 /// Writes what the socket has room for, without waiting, and returns how much that was.
+#[inline(always)]
 pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
     loop {
         let result = match parts {
@@ -340,6 +341,7 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
 /// and returns how much that was; 0 is the end of stream.
 ///
 /// The memory is not cleared first: for a large frame that would cost as much as reading it.
+#[inline(always)]
 pub(crate) fn receive_to(
     socket: BorrowedFd,
     buffer: &mut Vec<u8>,
@@ -442,37 +444,62 @@ pub(crate) enum Readiness {
 }
 
 /// Waits until one of the descriptors is ready, or for `timeout` (`None`: without end).
+#[inline(always)]
 pub(crate) fn poll(
     watched: &[(BorrowedFd, WaitFor)],
     timeout: Option<std::time::Duration>,
 ) -> io::Result<Readiness> {
-    let entry = |(fd, wait): &(BorrowedFd, WaitFor)| libc::pollfd {
+    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
+    if watched.len() > few.len() {
+        return poll_many(watched, timeout);
+    }
+    for (to, from) in few.iter_mut().zip(watched) {
+        *to = entry(from);
+    }
+    poll_entries(&mut few[..watched.len()], timeout)
+}
+
+#[cold]
+fn poll_many(
+    watched: &[(BorrowedFd, WaitFor)],
+    timeout: Option<std::time::Duration>,
+) -> io::Result<Readiness> {
+    let mut entries: Vec<libc::pollfd> = watched.iter().map(entry).collect();
+    poll_entries(&mut entries, timeout)
+}
+
+#[inline(always)]
+fn entry((fd, wait): &(BorrowedFd, WaitFor)) -> libc::pollfd {
+    libc::pollfd {
         fd: fd.as_raw_fd(),
         events: if *wait == WaitFor::Read { libc::POLLIN } else { libc::POLLOUT },
         revents: 0,
-    };
-    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
-    let mut many: Vec<libc::pollfd>;
-    let entries = if watched.len() <= few.len() {
-        for (to, from) in few.iter_mut().zip(watched) {
-            *to = entry(from);
-        }
-        &mut few[..watched.len()]
-    } else {
-        many = watched.iter().map(entry).collect();
-        &mut many[..]
-    };
+    }
+}
+
+#[inline(always)]
+fn poll_entries(
+    entries: &mut [libc::pollfd],
+    timeout: Option<std::time::Duration>,
+) -> io::Result<Readiness> {
     let limit = timeout.map(|timeout| {
         // More than the kernel counts in is as good as no end.
         let seconds = timeout.as_secs().min(libc::c_long::MAX as u64);
         [seconds as libc::c_long, timeout.subsec_nanos() as libc::c_long]
     });
     // SAFETY: `entries` is valid for its length.
-    let result = unsafe { direct::ppoll(entries.as_mut_ptr(), entries.len(), limit) };
-    match check(result) {
-        Ok(0) => Ok(Readiness::TimedOut),
-        Ok(_) => Ok(Readiness::Ready),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(Readiness::Interrupted),
-        Err(error) => Err(error),
+    match unsafe { direct::ppoll(entries.as_mut_ptr(), entries.len(), limit) } {
+        0 => Ok(Readiness::TimedOut),
+        1.. => Ok(Readiness::Ready),
+        _ => not_waited(),
+    }
+}
+
+#[cold]
+fn not_waited() -> io::Result<Readiness> {
+    let error = io::Error::last_os_error();
+    match error.kind() {
+        io::ErrorKind::Interrupted => Ok(Readiness::Interrupted),
+        _ => Err(error),
     }
 }

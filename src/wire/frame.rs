@@ -39,6 +39,7 @@ impl FrameBuffer {
     /// Has `read` append up to so many bytes, for which there is memory: `size` where the buffer
     /// is empty, and up to what the frame that has begun still lacks (growing with what has
     /// arrived). Returns that number, and what `read` returns.
+    #[inline(always)]
     pub fn fill<R>(
         &mut self,
         size: usize,
@@ -48,6 +49,7 @@ impl FrameBuffer {
         Ok((most, read(&mut self.bytes, most)))
     }
 
+    #[inline(always)]
     fn make_room(&mut self, size: usize) -> Result<usize> {
         self.move_to_front();
         let usual = size.max(self.last_large.min(MOST_EXPECTED)).max(1);
@@ -75,15 +77,13 @@ impl FrameBuffer {
     }
 
     /// What stands at the head.
-    #[inline]
+    #[inline(always)]
     pub fn cut(&self, max_body: usize) -> Cut {
-        cut(&self.bytes[self.head..], max_body)
-    }
-
-    /// What stands behind the frame at the head, whose body has that length.
-    #[inline]
-    pub fn cut_behind(&self, body: usize, max_body: usize) -> Cut {
-        cut(&self.bytes[self.head + HEADER + body..], max_body)
+        match self.announced() {
+            Some(body) if body > max_body => Cut::TooLarge(body),
+            Some(body) if self.len() - HEADER >= body => Cut::Frame(body),
+            _ => Cut::Incomplete,
+        }
     }
 
     /// The frame at the head, with its header; `body` is the length that [`FrameBuffer::cut`] found.
@@ -124,6 +124,7 @@ impl FrameBuffer {
     /// Gives memory back that an idle connection need not keep: the whole of it when the buffer
     /// is empty, else all but what holds the frame that has begun. Returns the freed memory for
     /// the next connection that reads.
+    #[inline(always)]
     pub fn release(&mut self) -> Vec<u8> {
         let mut kept = Vec::new();
         // What is half full, or was made for a frame like the last one, is in good use, and copying
@@ -155,6 +156,7 @@ impl FrameBuffer {
 
     /// Gives the buffer memory to read into, as [`FrameBuffer::release`] returned it. A frame
     /// that has begun moves there, if there is more room than it has.
+    #[inline(always)]
     pub fn lend(&mut self, mut spare: Vec<u8>) {
         if spare.capacity() > self.bytes.capacity() {
             spare.clear();
@@ -164,8 +166,10 @@ impl FrameBuffer {
     }
 
     /// The length of the body at the head, once its header is there.
+    #[inline]
     fn announced(&self) -> Option<usize> {
-        announced(&self.bytes[self.head..])
+        let header = self.bytes[self.head..].first_chunk::<HEADER>()?;
+        Some(u32::from_be_bytes(*header) as usize)
     }
 
     #[inline]
@@ -173,6 +177,7 @@ impl FrameBuffer {
         self.last_large = if frame >= LARGE { frame } else { 0 };
     }
 
+    #[inline(always)]
     fn move_to_front(&mut self) {
         if self.head > 0 {
             self.bytes.copy_within(self.head.., 0);
@@ -181,25 +186,11 @@ impl FrameBuffer {
         }
     }
 
+    #[inline(never)]
     fn grow_to(&mut self, size: usize) -> Result<()> {
         let more = size - self.bytes.len();
         self.bytes.try_reserve_exact(more).map_err(|_| Error::no_memory(size))
     }
-}
-
-/// What stands at the beginning of `bytes`.
-#[inline]
-fn cut(bytes: &[u8], max_body: usize) -> Cut {
-    match announced(bytes) {
-        Some(body) if body > max_body => Cut::TooLarge(body),
-        Some(body) if bytes.len() - HEADER >= body => Cut::Frame(body),
-        _ => Cut::Incomplete,
-    }
-}
-
-#[inline]
-fn announced(bytes: &[u8]) -> Option<usize> {
-    Some(u32::from_be_bytes(*bytes.first_chunk::<HEADER>()?) as usize)
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ fn ext(bytes: &[u8], at: usize, len: u32) -> Result<(Token<'_>, usize), Reason> 
 
 /// Where the value at `at` ends, if it is well-formed and has at most `max_depth` levels of maps
 /// and arrays.
-#[inline]
+#[inline(always)]
 pub(crate) fn skip(bytes: &[u8], at: usize, max_depth: usize) -> Result<usize, Reason> {
     match pass(bytes, at)? {
         (next, None) => Ok(next),
