@@ -18,8 +18,19 @@ thread_local! {
 /// How many actions wait, of all threads: what every call asks, and must cost little.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
+/// How many threads are inside a log function: mostly none, which costs less to ask than a
+/// thread-local.
+static LOGGERS: AtomicUsize = AtomicUsize::new(0);
+
 /// Whether this thread is inside a log function.
+#[inline(always)]
 pub(crate) fn in_logger() -> bool {
+    // Where this thread is in one, it has counted itself.
+    LOGGERS.load(Ordering::Relaxed) > 0 && is_logging()
+}
+
+#[inline(never)]
+fn is_logging() -> bool {
     // A thread that is ending has lost its thread-locals, and calls no log function any more.
     LOGGING.try_with(Cell::get).unwrap_or(true)
 }
@@ -32,11 +43,13 @@ pub(crate) fn while_logging(log: impl FnOnce()) {
     impl Drop for Leave {
         fn drop(&mut self) {
             let _ = LOGGING.try_with(|logging| logging.set(false));
+            LOGGERS.fetch_sub(1, Ordering::Relaxed);
         }
     }
-    if in_logger() {
+    if is_logging() {
         return;
     }
+    LOGGERS.fetch_add(1, Ordering::Relaxed);
     let _ = LOGGING.try_with(|logging| logging.set(true));
     let _leave = Leave;
     log();

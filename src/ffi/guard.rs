@@ -7,6 +7,7 @@ use std::any::Any;
 use std::cell::{OnceCell, RefCell};
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::constants::status_code;
 use crate::{Error, Result, Status, deferred};
@@ -40,6 +41,7 @@ fn guarded<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Status
 }
 
 /// A getter: answers `otherwise` where there is nothing to get, and leaves the last error alone.
+#[inline(always)]
 pub(super) fn get<T>(otherwise: T, body: impl FnOnce() -> Option<T>) -> T {
     let answer = catch_unwind(AssertUnwindSafe(body)).unwrap_or(None);
     run_deferred();
@@ -48,6 +50,7 @@ pub(super) fn get<T>(otherwise: T, body: impl FnOnce() -> Option<T>) -> T {
 
 /// Frees something, in a log function once the call that logged is over; leaves the last error
 /// alone.
+#[inline(always)]
 pub(super) fn free(body: impl FnOnce() + 'static) {
     if deferred::in_logger() {
         deferred::push(body);
@@ -71,20 +74,29 @@ pub(super) fn from_signal(body: impl FnOnce() -> Result<()>) -> c_int {
 /// Its calls have a last error of their own, so that it cannot disturb that of the call, or of
 /// the getter, that it runs in.
 pub(super) fn foreign<T>(function: impl FnOnce() -> T) -> T {
-    let before = LAST.try_with(RefCell::take);
+    let before = forget();
     let result = function();
-    if let Ok(before) = before {
-        let _ = LAST.try_with(|last| last.replace(before));
+    // What the function's calls have left gives way to what was there before.
+    drop(forget());
+    if let Some(before) = before {
+        let _ = LAST.try_with(|last| last.replace(Some(before)));
     }
     result
 }
 
+#[inline(always)]
 fn run_deferred() {
     if deferred::is_waiting() {
-        let _ = catch_unwind(deferred::run);
+        run_all_deferred();
     }
 }
 
+#[cold]
+fn run_all_deferred() {
+    let _ = catch_unwind(deferred::run);
+}
+
+#[cold]
 fn defect(panic: &(dyn Any + Send)) -> Error {
     let what = panic
         .downcast_ref::<&str>()
@@ -105,6 +117,23 @@ struct LastError {
     text: OnceCell<CString>,
 }
 
+/// How many last errors there are, in all threads: mostly none, which costs less to ask than a
+/// thread-local, and every call has to.
+static LAST_ERRORS: AtomicUsize = AtomicUsize::new(0);
+
+impl LastError {
+    fn new(error: Error) -> Box<LastError> {
+        LAST_ERRORS.fetch_add(1, Ordering::Relaxed);
+        Box::new(LastError { error, text: OnceCell::new() })
+    }
+}
+
+impl Drop for LastError {
+    fn drop(&mut self) {
+        LAST_ERRORS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 thread_local! {
     /// `None` when it did not fail.
     static LAST: RefCell<Option<Box<LastError>>> = const { RefCell::new(None) };
@@ -113,14 +142,19 @@ thread_local! {
 /// Clears the last error and returns it, if there was one.
 #[inline(always)]
 fn forget() -> Option<Box<LastError>> {
+    // One of this thread has been counted by it.
+    if LAST_ERRORS.load(Ordering::Relaxed) == 0 { None } else { take_last() }
+}
+
+#[inline(never)]
+fn take_last() -> Option<Box<LastError>> {
     // A thread that is ending has lost its thread-locals; there is nobody to read them either.
     LAST.try_with(RefCell::take).unwrap_or_default()
 }
 
 #[inline(never)]
 fn remember(error: Error) {
-    let last = Box::new(LastError { error, text: OnceCell::new() });
-    let _ = LAST.try_with(|kept| kept.replace(Some(last)));
+    let _ = LAST.try_with(|kept| kept.replace(Some(LastError::new(error))));
 }
 
 /// What `get` says of the last error, `otherwise` when there is none.
