@@ -165,12 +165,23 @@ impl Message {
             return Message::take_large(buffer, body, max_depth);
         }
         let frame = buffer.frame(body);
-        let checked = match envelope::check(frame, max_depth) {
-            Ok(fields) => Ok(Message::copy_frame(frame, fields)?),
-            Err(reason) => Err(reason),
+        let taken = match envelope::check_usual(frame, max_depth) {
+            Some(fields) => Ok(Message::copy_frame(frame, fields)?),
+            None => Message::copy_unusual(frame, max_depth)?,
         };
         buffer.pass(body);
-        Ok(checked)
+        Ok(taken)
+    }
+
+    #[inline(never)]
+    fn copy_unusual(
+        frame: &[u8],
+        max_depth: usize,
+    ) -> Result<std::result::Result<Message, Reason>> {
+        match envelope::check(frame, max_depth) {
+            Ok(fields) => Message::copy_frame(frame, fields).map(Ok),
+            Err(reason) => Ok(Err(reason)),
+        }
     }
 
     #[inline(never)]

@@ -237,7 +237,7 @@ impl Connection {
             return None;
         }
         let frame = self.buffer.frame(body);
-        let fields = envelope::check(frame, settings.max_depth).ok()?;
+        let fields = envelope::check_usual(frame, settings.max_depth)?;
         if fields.message_type == MessageType::Error {
             return None;
         }

@@ -119,6 +119,7 @@ impl DerefMut for Guard<'_> {
 }
 
 impl Drop for Guard<'_> {
+    #[inline(always)]
     fn drop(&mut self) {
         if !self.touched {
             return;

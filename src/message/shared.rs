@@ -90,7 +90,7 @@ fn take_spare(size: usize) -> Option<UniqueArc<Inner>> {
 impl Deref for Shared {
     type Target = Inner;
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &Inner {
         match &self.0 {
             Some(inner) => inner,
@@ -100,7 +100,7 @@ impl Deref for Shared {
 }
 
 impl Drop for Shared {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let Some(inner) = self.0.take() else { return };
         if let Ok(mut inner) = Arc::try_unique(inner)

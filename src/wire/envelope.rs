@@ -37,19 +37,25 @@ const TRAILING: Reason = "bytes are left over behind it";
 
 /// Checks the envelope in a whole frame (header included) and finds its fields.
 /// The error says what is wrong with it.
-#[inline(always)]
+#[inline]
 pub(crate) fn check(frame: &[u8], max_depth: usize) -> std::result::Result<Fields, Reason> {
     if u32::try_from(frame.len()).is_err() {
         return Err("it is larger than 4 GiB");
     }
-    match usual_head(frame) {
-        Some(mut fields) => {
-            let end = skip_data(frame, fields.data.start as usize, max_depth)?;
-            fields.data.end = end as u32;
-            if end == frame.len() { Ok(fields) } else { Err(TRAILING) }
-        }
+    match check_usual(frame, max_depth) {
+        Some(fields) => Ok(fields),
         None => check_any_order(frame, max_depth),
     }
+}
+
+/// The same, for a frame of less than 4 GiB that is laid out as ours are and has nothing wrong with
+/// it; else `None`, and [`check`] tells more.
+#[inline(always)]
+pub(crate) fn check_usual(frame: &[u8], max_depth: usize) -> Option<Fields> {
+    let mut fields = usual_head(frame)?;
+    let end = skip_data(frame, fields.data.start as usize, max_depth).ok()?;
+    fields.data.end = end as u32;
+    (end == frame.len()).then_some(fields)
 }
 
 /// The fields of an envelope that is laid out as ours are, up to where its data begins; `None`

@@ -166,7 +166,7 @@ impl FrameBuffer {
     }
 
     /// The length of the body at the head, once its header is there.
-    #[inline]
+    #[inline(always)]
     fn announced(&self) -> Option<usize> {
         let header = self.bytes[self.head..].first_chunk::<HEADER>()?;
         Some(u32::from_be_bytes(*header) as usize)
