@@ -15,10 +15,14 @@ use crate::sys::WallClock;
 const ENTER: u32 = 8;
 /// What is collected is written at this size at the latest.
 pub(crate) const FLUSH: usize = 65536;
-/// And at this age, or after half of what the last write cost where that is more, so that writing
-/// takes two thirds of the time at most. A write that wakes a reader costs several times what the
-/// next ones do, which find it awake: waiting for all of its cost would be too long for those.
-const AGE: Duration = Duration::from_micros(5);
+/// And at this age, or after what the last write cost where that is more.
+const AGE: Duration = Duration::from_micros(20);
+/// A sender that pauses for so long between two sends could send more than it does: its messages
+/// are better off soon than in few writes.
+const PAUSE: Duration = Duration::from_nanos(500);
+/// They are written at this age, or after half of what the last write cost: one that wakes a reader
+/// costs several times what the next ones do, which find it awake.
+const AGE_WITH_PAUSES: Duration = Duration::from_micros(5);
 /// How soon the library's thread looks after the tail.
 pub(crate) const TAIL: Duration = Duration::from_micros(100);
 /// A first guess of what one inline send to one client costs, and the most we believe: a send that
@@ -34,6 +38,7 @@ pub(crate) struct Burst {
     pub standby: bool,
     active: bool,
     streak: u32,
+    last_send: WallClock,
     last_end: WallClock,
     last_cost: Duration,
     inline_cost: Duration,
@@ -59,6 +64,7 @@ impl Burst {
             standby: false,
             active: false,
             streak: 0,
+            last_send: now,
             last_end: now,
             last_cost: Duration::ZERO,
             inline_cost: GUESS,
@@ -78,6 +84,8 @@ impl Burst {
     #[inline(always)]
     pub fn decide(&mut self, bytes: usize, limit: usize, now: WallClock) -> Decision {
         let mut begins = false;
+        let pauses = now.since(self.last_send) > PAUSE;
+        self.last_send = now;
         if !self.active {
             let quick = now.since(self.last_end) < self.inline_cost / 2;
             self.streak = if quick { self.streak + 1 } else { 0 };
@@ -91,7 +99,7 @@ impl Burst {
         self.collected += 1;
         if begins {
             Decision::BeginBurst
-        } else if bytes >= limit || now.since(self.last_end) > self.due() {
+        } else if bytes >= limit || now.since(self.last_end) > self.due(pauses) {
             Decision::WriteNow
         } else {
             Decision::Collect
@@ -99,8 +107,11 @@ impl Burst {
     }
 
     /// How long after the last write the next one is due.
-    fn due(&self) -> Duration {
-        AGE.max(self.last_cost / 2)
+    fn due(&self, pauses: bool) -> Duration {
+        match pauses {
+            true => AGE_WITH_PAUSES.max(self.last_cost / 2),
+            false => AGE.max(self.last_cost),
+        }
     }
 
     /// A write for `clients` clients took from `start` to `end`.
@@ -129,7 +140,7 @@ impl Burst {
 
     /// Whether the sender seems to have left the tail behind, when the timer goes off.
     pub fn tail_is_due(&self, now: WallClock) -> bool {
-        now.since(self.last_end) > (self.due() * 2).min(TAIL)
+        now.since(self.last_end) > (self.due(false) * 2).min(TAIL)
     }
 
     /// Whether the burst goes on. It ends once single writes would have taken less than half of
