@@ -1,5 +1,9 @@
-"""System calls of both processes, counted by strace: those of a longer run less those of a shorter
-one, so that only what every message costs is left."""
+"""System calls of both processes: those of a longer run less those of a shorter one, so that only
+what every message costs is left.
+
+Those of round trips are counted by strace. It holds a program up for some 50 µs in each call, and
+what goes out with one call in a burst is a question of time: those are counted by the kernel (perf).
+"""
 
 import re
 import subprocess
@@ -7,29 +11,31 @@ import tempfile
 from pathlib import Path
 
 # The harness itself naps and waits for its children.
-OF_THE_HARNESS = "clock_nanosleep,wait4"
-# In a burst, strace holds senders up within their locks for as long as fifty writes take: who waits
-# for them meanwhile says little.
-OF_LOCKS = "futex,sched_yield"
+OF_THE_HARNESS = ["clock_nanosleep", "wait4"]
+# How often one thread waits for the other says little about what a message costs.
+OF_LOCKS = ["futex", "sched_yield"]
 
 
-def possible():
-    """Whether strace is here and may trace."""
+def possible(section):
+    """Whether what counts in this section is here and may count."""
+    trial = (perf if is_burst(section) else strace)("/dev/null", OF_THE_HARNESS)
     try:
-        return subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0
+        return subprocess.run([*trial, "true"], capture_output=True).returncode == 0
     except FileNotFoundError:
         return False
 
 
+def is_burst(section):
+    return section.mode == "calls-tput"
+
+
 def measure(binaries, section, entry, count):
     peer, *arguments = entry.split()
-    mode = section.mode.removeprefix("calls-")
-    left_out = OF_THE_HARNESS + ("," + OF_LOCKS if mode == "tput" else "")
-    command = [binaries / peer, mode, *section.args.split(), *arguments]
+    command = [binaries / peer, section.mode.removeprefix("calls-"), *section.args.split(), *arguments]
     runs = (count // 4, count)
-    short, long = (counted([*command, "--count", str(n)], left_out) for n in runs)
+    short, long = (counted([*command, "--count", str(n)], is_burst(section)) for n in runs)
     if short is None or long is None:
-        return {"failed": True}, f"{peer} failed under strace"
+        return {"failed": True}, f"{peer} failed while its system calls were counted"
     few, many = map(with_warm_up, runs)
     per_message = max(long - short, 0) / (many - few)
     return {"failed": False, "foreign_pct": 0, section.metric: per_message}, ""
@@ -40,17 +46,35 @@ def with_warm_up(count):
     return count + min(count // 10, 1000)
 
 
-def counted(command, left_out):
+def counted(command, in_burst):
     with tempfile.TemporaryDirectory() as directory:
         table = Path(directory, "table")
-        strace = ["strace", "-f", "-qq", "-c", "-U", "calls,name", "-e", "trace=!" + left_out, "-o", table]
-        process = subprocess.run([*strace, *command], capture_output=True)
+        tool = perf(table, OF_THE_HARNESS + OF_LOCKS) if in_burst else strace(table, OF_THE_HARNESS)
+        process = subprocess.run([*tool, *command], capture_output=True)
         if process.returncode != 0:
             return None
-        return total(table.read_text())
+        return (perf_total if in_burst else strace_total)(table.read_text())
 
 
-def total(table):
+def strace(table, left_out):
+    return ["strace", "-f", "-qq", "-c", "-U", "calls,name", "-e", "trace=!" + ",".join(left_out), "-o", table]
+
+
+def strace_total(table):
     """The last line of strace's table."""
     found = re.search(r"^\s*(\d+)\s+total$", table, re.MULTILINE)
     return int(found[1]) if found else None
+
+
+ALL = "raw_syscalls:sys_enter"
+
+
+def perf(table, left_out):
+    events = [ALL, *("syscalls:sys_enter_" + name for name in left_out)]
+    return ["perf", "stat", "-x", ",", "-o", table, "-e", ",".join(events)]
+
+
+def perf_total(table):
+    """All of perf's table less those that are left out."""
+    counts = {event: int(count) for count, event in re.findall(r"^(\d+),[^,]*,([^,]+),", table, re.MULTILINE)}
+    return counts.pop(ALL) - sum(counts.values()) if ALL in counts else None

@@ -176,7 +176,8 @@ def calls():
     peers = ["raw_block", "raw_batch_env", "dotsock", "dotsock_open --cork", "dotsock_rust", *LIBRARIES]
     yield Section("calls tput", "System calls of a message in a burst, both sides, 64 bytes, without those for locks",
                   "calls-tput", "--size 64", "calls", True, peers,
-                  {"": 40000, "raw_block": 8000, "nng_ipc": 4000, "nanomsg_ipc": 4000}, 2)
+                  {"": 2_000_000, "raw_block": 400_000, "zmq_ipc": 1_000_000, "nng_ipc": 100_000,
+                   "nanomsg_ipc": 100_000}, 2)
 
 
 def languages():

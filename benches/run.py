@@ -35,9 +35,12 @@ def main():
     options = parser.parse_args()
     rounds = options.rounds or (2 if options.quick else 5)
     sections = [section for section in plan.sections() if is_wanted(section, options)]
-    if any(section.mode.startswith("calls") for section in sections) and not calls.possible():
-        print("NOT MEASURED: system calls. strace is missing, or may not trace here.", file=sys.stderr)
-        sections = [section for section in sections if not section.mode.startswith("calls")]
+    impossible = [section for section in sections
+                  if section.mode.startswith("calls") and not calls.possible(section)]
+    for section in impossible:
+        print(f"NOT MEASURED: {section.name}. strace or perf is missing, or may not count here.",
+              file=sys.stderr)
+    sections = [section for section in sections if section not in impossible]
     share, attempts = (3, 1) if options.quick else (1, 3)
     with options.results.open("w") as results:
         for number in range(rounds):

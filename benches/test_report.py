@@ -86,8 +86,13 @@ class Report(unittest.TestCase):
 
 class Calls(unittest.TestCase):
     def test_the_total_of_a_table(self):
-        self.assertEqual(calls.total("calls     syscall\n--- ---\n 300 sendto\n 12 read\n--- ---\n 312 total\n"), 312)
-        self.assertIsNone(calls.total("strace: nothing\n"))
+        self.assertEqual(calls.strace_total("calls     syscall\n--- ---\n 300 sendto\n 12 read\n--- ---\n 312 total\n"), 312)
+        self.assertIsNone(calls.strace_total("strace: nothing\n"))
+
+    def test_the_calls_of_locks_and_of_the_harness_do_not_count(self):
+        table = "# started\n\n500,,raw_syscalls:sys_enter,9,100.00,,\n20,,syscalls:sys_enter_futex,9,100.00,,\n"
+        self.assertEqual(calls.perf_total(table), 480)
+        self.assertIsNone(calls.perf_total("<not counted>,,raw_syscalls:sys_enter,0,100.00,,\n"))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ for tool in "$@"; do
                 abidw) packages+=(abigail-tools) ;;
                 go | gofmt) packages+=(golang-go) ;;
                 nvim) packages+=(neovim) ;;
+                perf) packages+=(linux-perf) ;;
                 *) packages+=("$tool") ;;
             esac ;;
     esac
