@@ -28,8 +28,10 @@ NAMES = {
     "raw_block_env": "raw, with envelope",
     "raw_batch_env": "raw, 64 KiB batches, with envelope",
     "raw_cork_env": "raw, adaptive, with envelope",
+    "raw_waits_env": "raw, with envelope and the waits of dotsock",
     "raw_tcp": "raw TCP",
     "raw_tcp_epoll": "raw TCP, epoll before each read",
+    "raw_tcp_waits_env": "raw TCP, with envelope and the waits of dotsock",
     "zmq_ipc": "ZeroMQ ipc",
     "zmq_tcp": "ZeroMQ tcp",
     "nng_ipc": "nng ipc",
@@ -76,7 +78,7 @@ def sections():
 def round_trips():
     for pin, place in PLACES.items():
         counts = {"": 20000 if pin == "same" else 6000, **dict.fromkeys(LIBRARIES, 4000)}
-        unix = ["raw_block", "raw_epoll", "dotsock", "dotsock_open", "dotsock_run", "dotsock_rust"]
+        unix = ["raw_block", "raw_epoll", "raw_waits_env", "dotsock", "dotsock_open", "dotsock_run", "dotsock_rust"]
         yield Section(
             f"rtt {pin}", f"Round trip, 64 bytes, Unix socket, {place}", "rtt",
             f"--size 64 --pin {pin}", "p50_us", True, unix + LIBRARIES, counts, None)
@@ -84,7 +86,8 @@ def round_trips():
         yield Section(
             f"rtt tcp {pin}", f"Round trip, 64 bytes, TCP, {place}", "rtt",
             f"--size 64 --pin {pin}", "p50_us", True,
-            ["raw_tcp", "raw_tcp_epoll", "dotsock_tcp", "dotsock_rust_tcp", "zmq_tcp"], counts, None)
+            ["raw_tcp", "raw_tcp_epoll", "raw_tcp_waits_env", "dotsock_tcp", "dotsock_rust_tcp",
+             "zmq_tcp"], counts, None)
 
 
 # The raw socket with the same send buffer as the library's: both ends ask for 208 KiB, of which the
@@ -136,7 +139,7 @@ def broadcasts():
         yield Section(
             f"lockstep {clients}", f"One broadcast until all {clients:,} clients have it", "fanout",
             args + " --lockstep", "p50_us", True,
-            ["raw_block", "dotsock", "dotsock_rust", *libraries], counts, None)
+            ["raw_block", "raw_waits_env", "dotsock", "dotsock_rust", *libraries], counts, None)
 
 
 def rates():

@@ -7,6 +7,10 @@
  *              collects and flushes by size or age, a timer covers the tail
  *   (neither)  one sendmsg, header and payload, a message
  *   RX_EPOLL   epoll_wait before every read, so that a wait can be ended
+ *   OUR_WAITS  waits as dotsock has to: a server with a second thread waits in
+ *              epoll, a client for its socket and for a descriptor that ends
+ *              the wait, and what a program with many clients watches is a
+ *              descriptor around each socket that outlives it
  *   ENV        the payload travels as {"b": bin} inside a real envelope with
  *              fresh timestamps, which the receiver checks and unpacks;
  *              else behind a 4-byte big-endian length alone
@@ -17,11 +21,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
@@ -184,12 +190,25 @@ static ssize_t read_some(int fd, void *p, size_t n, int flags)
     return r;
 }
 
+#ifdef OUR_WAITS
+static int ends_wait = -1;                  /* a client's */
+
+static void *sleep_on(void *unused) { for (;;) pause(); return unused; }
+#endif
+
 static void read_more(int fd, struct rbuf *r, int ep)
 {
     rbuf_room(r);
-#ifdef RX_EPOLL
+#ifdef OUR_WAITS
+    if (ends_wait >= 0) {
+        struct pollfd both[] = { { fd, POLLIN, 0 }, { ends_wait, POLLIN, 0 } };
+        while (ppoll(both, 2, NULL, NULL) < 0 && errno == EINTR) ;
+        ep = -1;
+    }
+#endif
+#if defined RX_EPOLL || defined OUR_WAITS
     struct epoll_event ev;
-    while (epoll_wait(ep, &ev, 1, -1) < 0 && errno == EINTR) ;
+    while (ep >= 0 && epoll_wait(ep, &ev, 1, -1) < 0 && errno == EINTR) ;
 #else
     (void)ep;
 #endif
@@ -375,6 +394,10 @@ void *srv_open(const struct cfg *c)
     if (bind(s->lfd, (struct sockaddr *)&ss, sl)) die("bind");
     if (listen(s->lfd, 4096)) die("listen");
     s->ep = epoll_create1(EPOLL_CLOEXEC);
+#ifdef OUR_WAITS
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, sleep_on, NULL)) die("thread");
+#endif
     return s;
 }
 
@@ -460,8 +483,16 @@ void *cli_open(const struct cfg *c, int n)
         tune_conn(fd, c);
         k->fds[i] = fd;
         struct epoll_event e = { .events = EPOLLIN, .data.u32 = (uint32_t)i };
+#ifdef OUR_WAITS
+        int around = epoll_create1(EPOLL_CLOEXEC);
+        epoll_ctl(around, EPOLL_CTL_ADD, fd, &e);
+        fd = around;
+#endif
         epoll_ctl(k->ep, EPOLL_CTL_ADD, fd, &e);
     }
+#ifdef OUR_WAITS
+    ends_wait = eventfd(0, EFD_CLOEXEC);
+#endif
     k->big = malloc(READ_SIZE);
     k->out = sender_new(c, k->fds, 1);
     return k;
