@@ -23,30 +23,31 @@ const LATE: Duration = Duration::from_secs(1);
 /// How much of what a server says is quoted in an error, in characters.
 const LONGEST_QUOTE: usize = 200;
 
-/// A socket that is connected, and what has been read from it.
+/// A socket that is connected, and what has been read from it; what every message needs first.
 #[derive(Debug)]
+#[repr(C)]
 pub(super) struct Connection {
     /// Shared with calls that sleep on it.
     pub socket: Arc<OwnedFd>,
-    pub peer: Peer,
-    pub address: String,
-    /// When it was made.
-    pub since: Monotonic,
-    /// The server said that it takes no messages.
-    pub denied: bool,
-    /// A message has arrived.
-    pub proven: bool,
-    /// Earlier connections filled the inbox, so that the end of this one must not add to it.
-    pub crowded: bool,
     buffer: FrameBuffer,
-    /// The last read took all that it had room for, so that there is likely more.
-    likely_more: bool,
-    /// When the socket was last read (by the coarse clock), if it was.
-    looked: Option<Monotonic>,
-    /// The first frame was seen, whatever it was.
-    greeted: bool,
     /// When the frame at the head was found to be incomplete.
     incomplete_since: Option<Monotonic>,
+    /// When the socket was last read (by the coarse clock), if it was.
+    looked: Option<Monotonic>,
+    /// The last read took all that it had room for, so that there is likely more.
+    likely_more: bool,
+    /// The first frame was seen, whatever it was.
+    greeted: bool,
+    /// A message has arrived.
+    pub proven: bool,
+    /// The server said that it takes no messages.
+    pub denied: bool,
+    /// Earlier connections filled the inbox, so that the end of this one must not add to it.
+    pub crowded: bool,
+    /// When it was made.
+    pub since: Monotonic,
+    pub peer: Peer,
+    pub address: String,
 }
 
 /// What one read came to.

@@ -43,46 +43,49 @@ pub(super) enum Ending {
     Garbage(Error),
 }
 
+/// What every message needs stands together: a program with a thousand clients finds none of it in
+/// the processor's cache, and waits for each line.
+#[repr(C)]
 pub(super) struct State {
-    pub event_name: Arc<str>,
     pub settings: Arc<Settings>,
-    pub target: Target,
-    pub link: Link,
+    /// Something changed that concerns everybody who sleeps.
+    pub changed: bool,
+    /// Something was read that a sleeping receiver does not know of.
+    pub arrived: bool,
+    pub corked: bool,
     /// The program said `connect` or `open`, and not `disconnect` since.
     pub told: bool,
     /// It said so at least once.
     pub ever_told: bool,
-    /// How often it said `disconnect`.
-    pub disconnects: u64,
-    pub backoff: Backoff,
+    /// Since the connection was lost, a failure to connect again was returned.
+    pub failure_reported: bool,
+    pub was_connected: bool,
+    pub link: Link,
     pub inbox: Inbox,
     pub outbox: Outbox,
-    pub corked: bool,
+    pub line: Line,
+    /// From the first time that the program asks for the descriptor.
+    pub watch: Option<Watch>,
+    pub sleepers: Sleepers,
     /// There was no memory for a write: when the next one is due.
     pub starved: Option<Monotonic>,
-    pub line: Line,
+    pub notes: Notes,
+    pub stats: ClientStats,
+    /// Memory for the next frame to send.
+    pub scratch: Vec<u8>,
+    pub stamper: Stamper,
+    /// By message type.
+    pub templates: [Template; 3],
+    pub event_name: Arc<str>,
+    pub target: Target,
+    /// How often the program said `disconnect`.
+    pub disconnects: u64,
+    pub backoff: Backoff,
     /// What a call says that finds no connection and none to come.
     pub closed: Error,
     /// The last attempt that failed, for the `connect` that drove it.
     pub failed: Option<(u64, Error)>,
     pub attempts: u64,
-    /// Since the connection was lost, a failure to connect again was returned.
-    pub failure_reported: bool,
-    pub was_connected: bool,
-    pub stats: ClientStats,
-    pub stamper: Stamper,
-    /// By message type.
-    pub templates: [Template; 3],
-    /// Memory for the next frame to send.
-    pub scratch: Vec<u8>,
-    pub sleepers: Sleepers,
-    /// Something was read that a sleeping receiver does not know of.
-    pub arrived: bool,
-    /// Something changed that concerns everybody who sleeps.
-    pub changed: bool,
-    /// From the first time that the program asks for the descriptor.
-    pub watch: Option<Watch>,
-    pub notes: Notes,
 }
 
 impl State {

@@ -30,11 +30,17 @@ pub(crate) enum SlowClient {
 
 /// Every option with its value: what servers and clients keep.
 #[derive(Debug, Clone, PartialEq)]
+#[repr(C)]
 pub(crate) struct Settings {
+    pub max_message_size: usize,
+    pub max_depth: usize,
+    pub buffer_size: usize,
+    /// Zero: no limit.
+    pub frame_timeout: Duration,
+    pub client_queue_size: usize,
     pub socket_dir: PathBuf,
     pub default_timeout: Duration,
     pub send_timeout: Option<Duration>,
-    pub buffer_size: usize,
     pub timezone: crate::zone::Zone,
     pub message_queue_size: usize,
     pub blocking_mode: bool,
@@ -50,11 +56,6 @@ pub(crate) struct Settings {
     pub port_range_end: u16,
     pub token: Option<Token>,
     pub token_file: Option<PathBuf>,
-    pub max_message_size: usize,
-    pub max_depth: usize,
-    /// Zero: no limit.
-    pub frame_timeout: Duration,
-    pub client_queue_size: usize,
     pub slow_client: SlowClient,
     pub linger: Duration,
     pub retain_last: bool,
