@@ -161,3 +161,46 @@ impl Burst {
         self.streak = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(nanosecond: u32) -> WallClock {
+        WallClock { second: 1, nanosecond }
+    }
+
+    /// How many nanoseconds after a write that took `cost` the next one comes, in a burst with a send
+    /// every `gap` nanoseconds.
+    fn next_write(gap: u32, cost: u32) -> u32 {
+        let mut burst = Burst::new();
+        burst.goes_on_after_wait(at(0));
+        assert_eq!(burst.decide(100, FLUSH, at(0)), Decision::BeginBurst);
+        burst.wrote(at(0), at(cost), 1);
+        let sends = (1..).map(|send| send * gap);
+        let mut later = sends
+            .skip_while(|after| burst.decide(100, FLUSH, at(cost + after)) == Decision::Collect);
+        later.next().unwrap()
+    }
+
+    #[test]
+    fn whoever_sends_all_the_time_is_written_in_few_large_writes() {
+        assert_eq!(next_write(100, 2_000), 20_100);
+        assert_eq!(next_write(100, 30_000), 30_100);
+    }
+
+    #[test]
+    fn whoever_pauses_between_sends_is_written_soon() {
+        assert_eq!(next_write(1_000, 2_000), 6_000);
+        assert_eq!(next_write(1_000, 14_000), 8_000);
+    }
+
+    #[test]
+    fn what_collects_is_written_at_its_limit_at_once() {
+        let mut burst = Burst::new();
+        burst.goes_on_after_wait(at(0));
+        assert_eq!(burst.decide(100, FLUSH, at(0)), Decision::BeginBurst);
+        assert_eq!(burst.decide(FLUSH - 1, FLUSH, at(100)), Decision::Collect);
+        assert_eq!(burst.decide(FLUSH, FLUSH, at(200)), Decision::WriteNow);
+    }
+}
