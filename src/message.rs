@@ -144,7 +144,7 @@ impl Message {
     /// A whole frame (header included) that `wire::envelope::check` found well-formed; fails only
     /// for want of memory.
     fn from_frame(frame: Vec<u8>, fields: Fields) -> Result<Message> {
-        Shared::new(frame, fields).map(Message)
+        Shared::new(|| Ok(frame), fields).map(Message)
     }
 
     /// The same from a borrowed frame.
@@ -190,10 +190,13 @@ impl Message {
         body: usize,
         max_depth: usize,
     ) -> Result<std::result::Result<Message, Reason>> {
-        let frame = buffer.take(body)?;
-        envelope::check(&frame, max_depth)
-            .map(|fields| Message::from_frame(frame, fields))
-            .map_or_else(|reason| Ok(Err(reason)), |message| message.map(Ok))
+        match envelope::check(buffer.frame(body), max_depth) {
+            Ok(fields) => Shared::new(|| buffer.take(body), fields).map(Message).map(Ok),
+            Err(reason) => {
+                buffer.pass(body);
+                Ok(Err(reason))
+            }
+        }
     }
 
     /// A message around a payload and a name that were checked.

@@ -27,10 +27,13 @@ pub(crate) struct Shared(
 );
 
 impl Shared {
-    /// Takes over a frame that was found to be well-formed; fails only for want of memory.
+    /// Takes over a frame that was found to be well-formed; fails only for want of memory, and then
+    /// before the frame is taken from where it is.
     #[inline]
-    pub fn new(frame: Vec<u8>, fields: Fields) -> Result<Shared> {
-        Ok(Shared(Some(new(frame, fields)?.shareable())))
+    pub fn new(frame: impl FnOnce() -> Result<Vec<u8>>, fields: Fields) -> Result<Shared> {
+        let mut inner = new(fields)?;
+        inner.frame = frame()?;
+        Ok(Shared(Some(inner.shareable())))
     }
 
     /// Copies a frame that was found to be well-formed; fails only for want of memory.
@@ -41,7 +44,7 @@ impl Shared {
                 spare.fields = fields;
                 spare
             }
-            None => new(Vec::new(), fields)?,
+            None => new(fields)?,
         };
         inner.frame.clear();
         if inner.frame.capacity() < frame.len() {
@@ -58,7 +61,9 @@ impl Shared {
 
     /// The same pointer, while the reference stays here.
     pub fn as_ptr(&self) -> *const Inner {
-        &raw const **self
+        // Not by way of a reference to what is shared, which stands for that alone: the pointer may
+        // become a reference of its own, with the count that lies in front.
+        self.0.as_ref().map_or(std::ptr::null(), Arc::as_ptr)
     }
 
     /// The reference that a pointer of [`Shared::into_raw`] stands for.
@@ -73,8 +78,8 @@ fn grow(frame: &mut Vec<u8>, size: usize) -> Result<()> {
 }
 
 #[inline(never)]
-fn new(frame: Vec<u8>, fields: Fields) -> Result<UniqueArc<Inner>> {
-    UniqueArc::try_new(Inner { frame, fields, texts: Texts::default() })
+fn new(fields: Fields) -> Result<UniqueArc<Inner>> {
+    UniqueArc::try_new(Inner { frame: Vec::new(), fields, texts: Texts::default() })
         .map_err(|_| Error::no_memory(size_of::<Inner>()))
 }
 
