@@ -219,10 +219,20 @@ impl Client {
     /// - [`Status::Io`]: connecting again fails for another reason than that no server is there;
     ///   said once for each lost connection.
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Message> {
+        self.take_or_wait(timeout)
+    }
+
+    /// The same where it is called, for the C API.
+    #[inline(always)]
+    pub(crate) fn take_or_wait(&self, timeout: Option<Duration>) -> Result<Message> {
         let mut state = self.lock()?;
-        if let Some(message) = state.next_plain() {
-            return Ok(message);
+        match state.next_plain() {
+            Some(message) => Ok(message),
+            None => self.wait_for_message(state, timeout),
         }
+    }
+
+    fn wait_for_message(&self, mut state: Guard, timeout: Option<Duration>) -> Result<Message> {
         let polls = timeout == Some(Duration::ZERO);
         let mut deadline = None;
         // Reading before waiting would cost a call for nothing, where waiting is allowed.

@@ -154,7 +154,7 @@ pub unsafe extern "C" fn sock_client_recv(
         let timeout = arguments::timeout(timeout_ms)?;
         // SAFETY: the header asks for a live client, and for where the message goes.
         let (handle, out) = unsafe { (usable(client)?, Out::required(out, "out")?) };
-        out.set(message::give(handle.client.recv(timeout)?));
+        out.set(message::give(handle.client.take_or_wait(timeout)?));
         Ok(())
     })
 }
