@@ -86,30 +86,36 @@ impl Client {
     #[inline(always)]
     pub(super) fn transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
         let result = match state.offer(frame, None)? {
-            true => Ok(()),
-            false => self.wait_and_transmit(state, frame),
+            true => Ok(None),
+            // What is left of its time.
+            false => self.wait_and_transmit(state, frame).map(Some),
         };
-        if result.is_ok() && !state.corked && state.outbox.has_begun() {
-            self.see_off(state);
+        if let Ok(deadline) = result
+            && !state.corked
+            && state.outbox.has_begun()
+        {
+            self.see_off(state, deadline);
         }
         // Somebody who sleeps in `recv` did so without a thought of writing.
         state.changed |= state.has_to_write();
-        result
+        result.map(drop)
     }
 
+    /// Returns until when it would have waited.
     #[cold]
-    fn wait_and_transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
+    fn wait_and_transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<Monotonic> {
         // Counted first: a cancel from before is seen as pending, one from now on by its number.
         let cancels = self.wake.cancels();
         if state.sleepers.is_cancel_pending(&self.wake) {
             return Err(cancelled());
         }
+        let deadline = Monotonic::now().after(state.send_timeout());
         let turn = state.line.join();
-        let result = self.transmit_in_turn(state, frame, turn, cancels);
+        let result = self.transmit_in_turn(state, frame, turn, cancels, deadline);
         state.line.leave(turn);
         // The next in line may go on.
         state.changed |= !state.line.is_empty();
-        result
+        result.map(|()| deadline)
     }
 
     fn transmit_in_turn(
@@ -118,8 +124,8 @@ impl Client {
         frame: Option<&Outgoing>,
         turn: u64,
         cancels: u64,
+        deadline: Monotonic,
     ) -> Result<()> {
-        let deadline = Monotonic::now().after(state.send_timeout());
         let disconnects = state.disconnects;
         while Monotonic::now() < deadline {
             let woken = state.wait(Purpose::Room(turn), Some(deadline))?;
@@ -149,15 +155,16 @@ impl Client {
     }
 
     /// Waits for room for the rest of a message that has begun to leave: nobody would write it while
-    /// the program makes no call. The message counts as sent, whatever ends this.
+    /// the program makes no call. The message counts as sent, whatever ends this. `deadline`: of a
+    /// send that has waited already.
     #[cold]
-    fn see_off(&self, state: &mut Guard) {
+    fn see_off(&self, state: &mut Guard, deadline: Option<Monotonic>) {
         let cancels = self.wake.cancels();
         if state.sleepers.is_cancel_pending(&self.wake) {
             return;
         }
         let turn = state.line.join();
-        let deadline = Monotonic::now().after(state.send_timeout());
+        let deadline = deadline.unwrap_or_else(|| Monotonic::now().after(state.send_timeout()));
         // Somebody else's message may begin as soon as this one has left.
         let begun = state.stats.messages_sent;
         while state.outbox.has_begun()

@@ -173,7 +173,12 @@ impl State {
 
     /// Writes what waits in the outbox, without waiting.
     pub fn flush(&mut self) -> Result<()> {
-        self.write_outbox().map(|_| ())
+        let begun = (self.outbox.has_begun(), self.stats.messages_sent);
+        let result = self.write_outbox().map(|_| ());
+        // A send may wait for just that.
+        let has_ended = begun != (self.outbox.has_begun(), self.stats.messages_sent);
+        self.changed |= has_ended && !self.line.is_empty();
+        result
     }
 
     fn write_outbox(&mut self) -> Result<Outcome> {

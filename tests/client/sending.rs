@@ -96,6 +96,56 @@ fn a_send_waits_for_room_only_so_long_and_nothing_is_torn() {
 }
 
 #[test]
+fn a_send_whose_rest_another_thread_has_written_returns() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[("send_timeout", "60")]);
+    let big = json!({"n": 1, "t": "x".repeat(1 << 20)});
+    let size = framed(&Message::new("event", MessageType::Data, &big).unwrap()).len();
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| client.send_data(MessageType::Data, &big));
+        wait_until("the message has begun to leave", || client.stats().messages_sent == 1);
+        while client.stats().bytes_sent < size as u64 {
+            // So little that the socket does not count as writable: that wakes nobody.
+            server.read_exact(&mut vec![0; 4096]).unwrap();
+            assert_eq!(failure(&client, NOW), Status::Timeout);
+        }
+        let start = Instant::now();
+        while !sender.is_finished() && start.elapsed() < LONG {
+            thread::yield_now();
+        }
+        let returned = sender.is_finished();
+        drop(server);
+        assert!(returned, "it waits for nothing");
+        sender.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn a_send_that_has_waited_to_begin_waits_no_longer_than_that_in_all() {
+    let place = Place::new();
+    let (client, mut server, _listener) = place.connected(&[("send_timeout", "3")]);
+    let big = json!({"t": "x".repeat(1 << 20)});
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| client.send_data(MessageType::Data, &big));
+        wait_until("the first one has begun to leave", || client.stats().messages_sent == 1);
+        client.cancel().unwrap();
+        sender.join().unwrap().unwrap();
+    });
+    assert_eq!(failure(&client, SOON), Status::Cancelled);
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let sender = scope.spawn(|| client.send_data(MessageType::Data, &big));
+        thread::sleep(Duration::from_secs(2));
+        while client.stats().messages_sent == 1 {
+            server.read_exact(&mut vec![0; 65536]).unwrap();
+            thread::yield_now();
+        }
+        let sent = sender.join().unwrap();
+        assert!(sent.is_ok() && start.elapsed() < Duration::from_millis(4500), "{sent:?}");
+    });
+}
+
+#[test]
 fn the_rest_of_a_frame_is_written_by_recv_and_the_descriptor_asks_for_it() {
     let place = Place::new();
     let (client, mut server, listener) = place.connected(&[("send_timeout", "0.05")]);
