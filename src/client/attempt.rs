@@ -1,12 +1,12 @@
 //! One attempt to connect: several addresses in turn, none of them waited for here.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::handshake::{Handshake, Step};
-use crate::sys::{self, Interest, Monotonic, Readiness, WaitFor};
+use crate::sys::{self, Interest, Monotonic, Readiness, StreamSocket, WaitFor};
 use crate::transport::{self, Connected, Target};
 use crate::{Error, Result, Status};
 
@@ -31,7 +31,7 @@ pub(super) struct Attempt {
 enum Stage {
     Start,
     Pending {
-        socket: OwnedFd,
+        socket: StreamSocket,
         address: SocketAddr,
     },
     /// Connected, and showing each other the token.
@@ -89,14 +89,14 @@ impl Attempt {
     }
 
     /// The socket once it is connected.
-    pub fn connected(&self) -> Option<&Arc<OwnedFd>> {
+    pub fn connected(&self) -> Option<&Arc<StreamSocket>> {
         match &self.stage {
             Stage::Greeting { connected, .. } => Some(&connected.socket),
             _ => None,
         }
     }
 
-    pub fn into_connected(self) -> Option<Arc<OwnedFd>> {
+    pub fn into_connected(self) -> Option<Arc<StreamSocket>> {
         match self.stage {
             Stage::Greeting { connected, .. } => Some(connected.socket),
             _ => None,
@@ -210,7 +210,7 @@ impl Attempt {
 
 const OVER: &str = "An attempt to connect went on after its end; this is a defect in the library";
 
-fn is_writable(socket: &OwnedFd) -> Result<bool> {
+fn is_writable(socket: &StreamSocket) -> Result<bool> {
     sys::poll(&[(socket.as_fd(), WaitFor::Write)], Some(Duration::ZERO))
         .map(|readiness| readiness == Readiness::Ready)
         .map_err(|error| Error::os(Status::Io, "Looking at a new connection failed", &error))

@@ -9,7 +9,7 @@ use super::handshake::Handshake;
 use super::inbox::End;
 use super::state::{Link, State};
 use crate::auth::Secret;
-use crate::sys::Monotonic;
+use crate::sys::{self, Monotonic};
 use crate::transport::{self, Connected, Peer};
 use crate::{Error, Result, Status};
 
@@ -62,7 +62,7 @@ impl State {
     #[inline]
     pub fn go_on_connecting(&mut self) {
         if !matches!(self.link, Link::Up(_)) {
-            self.connect_further();
+            sys::uncancelled(|| self.connect_further());
         }
     }
 

@@ -1,6 +1,6 @@
 //! A connection to a server: bytes read from its socket, cut into messages.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{ClientStats, spare};
 use crate::auth;
 use crate::notes::Notes;
 use crate::settings::Settings;
-use crate::sys::{self, Monotonic};
+use crate::sys::{self, Monotonic, StreamSocket};
 use crate::transport::{Connected, Peer};
 use crate::wire::envelope;
 use crate::wire::frame::{Cut, FrameBuffer, HEADER, LARGE};
@@ -28,7 +28,7 @@ const LONGEST_QUOTE: usize = 200;
 #[repr(C)]
 pub(super) struct Connection {
     /// Shared with calls that sleep on it.
-    pub socket: Arc<OwnedFd>,
+    pub socket: Arc<StreamSocket>,
     buffer: FrameBuffer,
     /// When the frame at the head was found to be incomplete.
     incomplete_since: Option<Monotonic>,

@@ -1,7 +1,7 @@
 //! Waiting without the lock, and letting go of it.
 
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +9,7 @@ use parking_lot::MutexGuard;
 
 use super::state::{Link, State};
 use super::waking::Wake;
-use crate::sys::{self, Interest, Monotonic, Readiness, WaitFor};
+use crate::sys::{self, Interest, Monotonic, Readiness, StreamSocket, WaitFor};
 use crate::{Error, Message, Result, Status};
 
 /// What a call waits for.
@@ -134,8 +134,8 @@ impl Drop for Guard<'_> {
 
 /// A socket that stays open while somebody sleeps on it, whatever others do with it.
 enum Socket {
-    Connected(Arc<OwnedFd>),
-    Pending(OwnedFd),
+    Connected(Arc<StreamSocket>),
+    Pending(StreamSocket),
 }
 
 /// What to sleep on.
@@ -187,7 +187,7 @@ impl State {
 fn duplicate(socket: BorrowedFd) -> Result<Socket> {
     socket
         .try_clone_to_owned()
-        .map(Socket::Pending)
+        .map(|socket| Socket::Pending(socket.into()))
         .map_err(|error| Error::os(Status::Io, "No descriptor to wait with could be made", &error))
 }
 

@@ -1,16 +1,16 @@
 //! One client as the engine sees it: bytes come in, frames come out.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use crate::Result;
-use crate::sys::{self, Monotonic};
+use crate::sys::{self, Monotonic, StreamSocket};
 use crate::transport::Peer;
 use crate::wire::frame::FrameBuffer;
 
 pub(crate) struct Connection {
-    pub socket: Arc<OwnedFd>,
+    pub socket: Arc<StreamSocket>,
     pub peer: Peer,
     pub buffer: FrameBuffer,
     /// When the frame that has begun must be complete.
@@ -20,7 +20,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub fn new(socket: Arc<OwnedFd>, peer: Peer) -> Connection {
+    pub fn new(socket: Arc<StreamSocket>, peer: Peer) -> Connection {
         Connection { socket, peer, buffer: FrameBuffer::default(), frame_due: None, denied: false }
     }
 

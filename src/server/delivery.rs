@@ -4,7 +4,6 @@
 //! non-blocking, and a send that has to wait does so in `waiting`.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::backlog::{Backlog, Entry};
@@ -17,7 +16,7 @@ use super::segment::{Batch, Segment};
 use super::waiting::{Pace, Unfinished, Wait};
 use crate::notes::Notes;
 use crate::settings::{Settings, SlowClient};
-use crate::sys::{Monotonic, WallClock};
+use crate::sys::{Monotonic, StreamSocket, WallClock};
 use crate::timestamp::Stamper;
 use crate::transport::Peer;
 use crate::wire::envelope::Template;
@@ -397,7 +396,7 @@ impl Delivery {
     }
 
     /// A client has come: queues for it what it is to get before everything else.
-    pub fn admit(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, connected_at_ms: i64) {
+    pub fn admit(&mut self, id: u64, socket: Arc<StreamSocket>, peer: Peer, connected_at_ms: i64) {
         self.distribute(Write::Now);
         let mut client = Recipient::new(socket, peer, connected_at_ms);
         let common = &mut self.common;

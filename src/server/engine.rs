@@ -4,7 +4,7 @@
 //! engine's lock, tells it which descriptors are ready, and takes its events one at a time.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::recipient::Recipient;
 use super::shared::{Shared, count};
 use crate::Message;
 use crate::notes::Notes;
-use crate::sys::{EpollEvent, Interest, Monotonic};
+use crate::sys::{self, EpollEvent, Interest, Monotonic, StreamSocket};
 use crate::transport::{Listener, Peer};
 
 /// Something that a user hears of.
@@ -247,7 +247,7 @@ impl Engine {
     #[inline(never)]
     fn attend_others(&mut self, ready: EpollEvent, shared: &Shared) {
         match ready.token() {
-            token::LISTENER => self.accept(shared),
+            token::LISTENER => sys::uncancelled(|| self.accept(shared)),
             token::WAKE => self.io.wake.clear(),
             token::DEADLINE => self.expire(shared),
             token::TAIL => {
@@ -319,7 +319,7 @@ impl Engine {
         self.gate.as_ref().is_some_and(|gate| gate.holds(id))
     }
 
-    fn welcome(&mut self, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
+    fn welcome(&mut self, socket: Arc<StreamSocket>, peer: Peer, shared: &Shared) {
         let id = {
             let mut state = shared.lock_in_engine();
             state.next_client += 1;
@@ -332,7 +332,13 @@ impl Engine {
     }
 
     /// Makes a client of a connection, unless there are enough of them.
-    pub(super) fn take_in(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
+    pub(super) fn take_in(
+        &mut self,
+        id: u64,
+        socket: Arc<StreamSocket>,
+        peer: Peer,
+        shared: &Shared,
+    ) {
         let mut state = shared.lock_in_engine();
         if state.delivery.clients.len() >= shared.settings.max_connections {
             drop(state);

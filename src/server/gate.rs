@@ -4,7 +4,6 @@
 //! frame, and they cost a few hundred bytes each.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use super::recipient::Recipient;
 use super::segment::Segment;
 use super::shared::{Shared, count};
 use crate::auth::{self, FrameReader, Heard, Nonce, Said, Secret};
-use crate::sys::{self, Interest, Monotonic};
+use crate::sys::{self, Interest, Monotonic, StreamSocket};
 use crate::timestamp::Stamper;
 use crate::transport::Peer;
 use crate::{Message, Result};
@@ -72,7 +71,13 @@ impl Gate {
 
 impl Engine {
     /// Asks a new connection for the token.
-    pub(super) fn challenge(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
+    pub(super) fn challenge(
+        &mut self,
+        id: u64,
+        socket: Arc<StreamSocket>,
+        peer: Peer,
+        shared: &Shared,
+    ) {
         let Some(gate) = &mut self.gate else { return };
         let asked = auth::fresh_nonce().and_then(|nonce| {
             let ask = auth::ask(&shared.event_name, &mut gate.stamper, &nonce)?;

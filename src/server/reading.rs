@@ -1,7 +1,6 @@
 //! The engine's reading half: bytes from a client's socket become messages, or are refused.
 
 use std::io::ErrorKind;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use super::delivery::Write;
 use super::engine::Engine;
 use super::recipient::Recipient;
 use super::shared::{Shared, count};
-use crate::sys::{self, Interest, Monotonic};
+use crate::sys::{self, Interest, Monotonic, StreamSocket};
 use crate::transport::Peer;
 use crate::wire::frame::Cut;
 use crate::{Message, MessageType};
@@ -227,7 +226,13 @@ impl Engine {
     }
 
     /// A client over `max_connections`: it is told so, and closed.
-    pub(super) fn refuse(&mut self, id: u64, socket: Arc<OwnedFd>, peer: Peer, shared: &Shared) {
+    pub(super) fn refuse(
+        &mut self,
+        id: u64,
+        socket: Arc<StreamSocket>,
+        peer: Peer,
+        shared: &Shared,
+    ) {
         let limit = shared.settings.max_connections;
         let notice = Notice {
             code: "max_connections",

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
 use log::Level;
@@ -13,12 +13,12 @@ use super::outbox::{Outbox, Progress, Sent};
 use super::segment::{Rest, Segment, Span};
 use super::waiting::Waiter;
 use crate::settings::SlowClient;
-use crate::sys::{self, Interest};
+use crate::sys::{self, Interest, StreamSocket};
 use crate::transport::Peer;
 use crate::{Error, Result};
 
 pub(crate) struct Recipient {
-    pub socket: Arc<OwnedFd>,
+    pub socket: Arc<StreamSocket>,
     pub peer: Peer,
     pub connected_at_ms: i64,
     pub dropped: u64,
@@ -54,7 +54,7 @@ pub(crate) enum Offer {
 }
 
 impl Recipient {
-    pub fn new(socket: Arc<OwnedFd>, peer: Peer, connected_at_ms: i64) -> Recipient {
+    pub fn new(socket: Arc<StreamSocket>, peer: Peer, connected_at_ms: i64) -> Recipient {
         Recipient {
             socket,
             peer,
@@ -73,7 +73,7 @@ impl Recipient {
     }
 
     /// A client that is turned away: nobody sends to it.
-    pub fn unlisted(socket: Arc<OwnedFd>, peer: Peer) -> Recipient {
+    pub fn unlisted(socket: Arc<StreamSocket>, peer: Peer) -> Recipient {
         Recipient { listed: false, ..Recipient::new(socket, peer, 0) }
     }
 

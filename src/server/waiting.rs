@@ -1,6 +1,6 @@
 //! Senders that wait for room, with `slow_client = block`.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::common::Common;
 use super::delivery::Delivery;
 use super::recipient::Recipient;
 use super::segment::Segment;
-use crate::sys::{self, EventFd, Readiness, WaitFor};
+use crate::sys::{self, EventFd, Readiness, StreamSocket, WaitFor};
 
 /// A thread that waits; others make it look again.
 pub(crate) struct Waiter(Option<EventFd>);
@@ -32,7 +32,7 @@ pub(crate) enum Unfinished {
 /// Clients whose sockets were full, and for whom the sender waits a moment before it goes on: what
 /// it would send next would only pile up, in memory that has gone cold when its turn comes.
 #[derive(Default)]
-pub(crate) struct Pace(Vec<(u64, Arc<OwnedFd>)>);
+pub(crate) struct Pace(Vec<(u64, Arc<StreamSocket>)>);
 
 /// What a sender waits for a reader that may just be a little slower.
 pub(crate) const PACE: Duration = Duration::from_millis(20);
@@ -166,7 +166,7 @@ impl Wait {
     }
 
     /// The sockets whose next room is for this frame.
-    pub fn sockets(&self, delivery: &Delivery) -> Vec<Arc<OwnedFd>> {
+    pub fn sockets(&self, delivery: &Delivery) -> Vec<Arc<StreamSocket>> {
         let first = |client: &&Recipient| {
             !client.is_starved()
                 && client.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
@@ -178,7 +178,7 @@ impl Wait {
     /// Waits, without a lock, until something may have changed.
     pub fn sleep(
         &self,
-        sockets: &[Arc<OwnedFd>],
+        sockets: &[Arc<StreamSocket>],
         cancel: &EventFd,
         timeout: Duration,
     ) -> std::io::Result<Readiness> {

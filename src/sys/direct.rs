@@ -1,4 +1,5 @@
-//! The system calls that each message takes, made past the C library's functions for them.
+//! The system calls that each message takes, and those that wake a thread for one, made past the C
+//! library's functions for them.
 //!
 //! Those are cancellation points: in a process with several threads each of them switches
 //! cancellation on and off, which costs about as much as all that a send does besides, and a thread
@@ -27,6 +28,20 @@ pub(super) unsafe fn recv(socket: c_int, bytes: *mut c_void, size: usize, flags:
     unsafe {
         libc::syscall(libc::SYS_recvfrom, socket, bytes, size, flags, nobody, nobody) as isize
     }
+}
+
+/// # Safety
+/// `bytes` may be read for `size` bytes.
+pub(super) unsafe fn write(fd: c_int, bytes: *const c_void, size: usize) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { libc::syscall(libc::SYS_write, fd, bytes, size) as isize }
+}
+
+/// # Safety
+/// `bytes` may be written to for `size` bytes.
+pub(super) unsafe fn read(fd: c_int, bytes: *mut c_void, size: usize) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { libc::syscall(libc::SYS_read, fd, bytes, size) as isize }
 }
 
 /// # Safety

@@ -4,6 +4,8 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
+use super::uncancelled;
+
 /// Whether the descriptor is open.
 pub(crate) fn check_open(fd: RawFd) -> io::Result<()> {
     // SAFETY: F_GETFD takes no pointer, and any number is allowed.
@@ -13,6 +15,10 @@ pub(crate) fn check_open(fd: RawFd) -> io::Result<()> {
 /// Writes with a single `write`, ignores errors, and raises no SIGPIPE when the reader of a pipe
 /// is gone: there is no MSG_NOSIGNAL for what may be a file.
 pub(crate) fn write_once(fd: RawFd, bytes: &[u8]) {
+    uncancelled(|| write_without_sigpipe(fd, bytes));
+}
+
+fn write_without_sigpipe(fd: RawFd, bytes: &[u8]) {
     let mut pipe = MaybeUninit::<libc::sigset_t>::uninit();
     let mut before = MaybeUninit::<libc::sigset_t>::uninit();
     let mut pending = MaybeUninit::<libc::sigset_t>::zeroed();

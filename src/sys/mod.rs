@@ -3,6 +3,7 @@
 //! Everything here is a thin, safe form of one system call or of a few that belong together.
 //! Descriptors are close-on-exec, sockets are non-blocking, and a write never raises SIGPIPE.
 
+mod cancellation;
 mod clock;
 mod direct;
 mod epoll;
@@ -12,6 +13,7 @@ mod process;
 mod signal_fd;
 mod socket;
 
+pub(crate) use cancellation::{StreamSocket, uncancelled};
 pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
-use super::check;
+use super::{check, direct};
 
 /// Readable from `signal` until `clear`.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl EventFd {
         unsafe {
             let errno = libc::__errno_location();
             let kept = *errno;
-            libc::write(self.0.as_raw_fd(), (&raw const one).cast(), 8);
+            direct::write(self.0.as_raw_fd(), (&raw const one).cast(), 8);
             *errno = kept;
         }
     }
@@ -93,5 +93,5 @@ impl AsFd for TimerFd {
 fn drain(fd: &OwnedFd) {
     let mut count: u64 = 0;
     // SAFETY: eight bytes of `count` are writable, and the descriptor is open and non-blocking.
-    unsafe { libc::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
+    unsafe { direct::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };
 }

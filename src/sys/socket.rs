@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{check, direct};
+use super::{StreamSocket, check, direct, uncancelled};
 
 /// Who is at the other end of a Unix socket, as the kernel tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,12 +17,12 @@ pub(crate) struct Credentials {
     pub pid: i32,
 }
 
-fn new_socket(family: libc::c_int) -> io::Result<OwnedFd> {
+fn new_socket(family: libc::c_int) -> io::Result<StreamSocket> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no pointer is passed; a descriptor that is returned is new and owned by nobody.
     let fd = check(unsafe { libc::socket(family, kind, 0) })?;
     // SAFETY: `fd` was just made and is open.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
 }
 
 /// The longest path that a Unix socket can have, in bytes.
@@ -99,7 +99,7 @@ fn from_storage(storage: &libc::sockaddr_storage) -> io::Result<SocketAddr> {
 
 /// Binds a Unix socket whose file has `mode` from the first moment, and listens. A file that was
 /// made is removed when something fails after that.
-pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<OwnedFd> {
+pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<StreamSocket> {
     let socket = new_socket(libc::AF_UNIX)?;
     let (address, size) = unix_address(path)?;
     super::set_mode(socket.as_fd(), mode)?;
@@ -121,7 +121,7 @@ fn restore_mode(path: &Path, mode: u32) -> io::Result<()> {
 }
 
 /// Binds a TCP socket and listens; port 0 lets the system choose.
-pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
+pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<StreamSocket> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let socket = new_socket(family)?;
     // A port whose last connections are in TIME_WAIT can be had again at once.
@@ -133,14 +133,14 @@ pub(crate) fn listen_tcp(address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-fn listen(socket: &OwnedFd) -> io::Result<()> {
+fn listen(socket: &StreamSocket) -> io::Result<()> {
     // SAFETY: the socket is open; no pointer is passed.
     check(unsafe { libc::listen(socket.as_raw_fd(), 4096) })?;
     Ok(())
 }
 
 fn set_option(
-    socket: &OwnedFd,
+    socket: &StreamSocket,
     level: libc::c_int,
     name: libc::c_int,
     value: libc::c_int,
@@ -160,12 +160,12 @@ fn set_option(
 
 /// Lets the kernel keep so many bytes that were sent and not read yet, as far as the system allows
 /// (`net.core.wmem_max`).
-pub(crate) fn set_send_buffer(socket: &OwnedFd, bytes: i32) -> io::Result<()> {
+pub(crate) fn set_send_buffer(socket: &StreamSocket, bytes: i32) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes)
 }
 
 /// Sends small TCP segments at once instead of waiting for more.
-pub(crate) fn set_no_delay(socket: &OwnedFd) -> io::Result<()> {
+pub(crate) fn set_no_delay(socket: &StreamSocket) -> io::Result<()> {
     set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
 }
 
@@ -200,7 +200,9 @@ pub(crate) fn stop_listening(listener: BorrowedFd) {
 }
 
 /// The next connection, and for TCP the address it comes from; `None` when none waits.
-pub(crate) fn accept(listener: BorrowedFd) -> io::Result<Option<(OwnedFd, Option<SocketAddr>)>> {
+pub(crate) fn accept(
+    listener: BorrowedFd,
+) -> io::Result<Option<(StreamSocket, Option<SocketAddr>)>> {
     let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
     let mut size = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
     // SAFETY: `storage` is writable for `size` bytes; both live through the call.
@@ -223,13 +225,13 @@ pub(crate) fn accept(listener: BorrowedFd) -> io::Result<Option<(OwnedFd, Option
         }
     };
     // SAFETY: accept4 returned a new descriptor that nobody owns.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) }.into();
     // SAFETY: zeroed before, and partly overwritten by the kernel: initialised either way.
     Ok(Some((socket, from_storage(unsafe { storage.assume_init_ref() }).ok())))
 }
 
 /// Begins to connect. A Unix socket is connected at once, or the server's queue is full (EAGAIN).
-pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn connect_unix(path: &Path) -> io::Result<StreamSocket> {
     let socket = new_socket(libc::AF_UNIX)?;
     let (address, size) = unix_address(path)?;
     // SAFETY: `address` is a sockaddr_un of which `size` bytes are initialised; the socket is open.
@@ -239,7 +241,7 @@ pub(crate) fn connect_unix(path: &Path) -> io::Result<OwnedFd> {
 
 /// Begins to connect; `true` when that is done already, else wait for the socket to be writable
 /// and ask [`take_error`].
-pub(crate) fn connect_tcp(address: &SocketAddr) -> io::Result<(OwnedFd, bool)> {
+pub(crate) fn connect_tcp(address: &SocketAddr) -> io::Result<(StreamSocket, bool)> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let socket = new_socket(family)?;
     set_no_delay(&socket)?;
@@ -311,21 +313,7 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
                     )
                 }
             }
-            parts => {
-                // SAFETY: a msghdr is plain integers and pointers, for which zeros are valid.
-                let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-                // IoSlice has the layout of iovec; sendmsg only reads through the pointer.
-                message.msg_iov = parts.as_ptr().cast_mut().cast();
-                message.msg_iovlen = parts.len() as _;
-                // SAFETY: `message` names `parts`, valid for the call; the socket is open.
-                unsafe {
-                    libc::sendmsg(
-                        socket.as_raw_fd(),
-                        &message,
-                        libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT,
-                    )
-                }
-            }
+            parts => send_parts(socket, parts),
         };
         if result >= 0 {
             return Ok(result as usize);
@@ -335,6 +323,18 @@ pub(crate) fn send(socket: BorrowedFd, parts: &[IoSlice]) -> io::Result<usize> {
             return Err(error);
         }
     }
+}
+
+#[inline(never)]
+fn send_parts(socket: BorrowedFd, parts: &[IoSlice]) -> isize {
+    // SAFETY: a msghdr is plain integers and pointers, for which zeros are valid.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // IoSlice has the layout of iovec; sendmsg only reads through the pointer.
+    message.msg_iov = parts.as_ptr().cast_mut().cast();
+    message.msg_iovlen = parts.len() as _;
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    // SAFETY: `message` names `parts`, valid for the call; the socket is open.
+    uncancelled(|| unsafe { libc::sendmsg(socket.as_raw_fd(), &message, flags) })
 }
 
 /// Appends what is there, without waiting, up to `most` bytes and to what `buffer` has memory for,
@@ -394,12 +394,12 @@ pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize
 pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
     let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
-    unsafe { libc::poll(&mut entry, 1, 0) > 0 }
+    unsafe { direct::ppoll(&mut entry, 1, Some([0, 0])) > 0 }
 }
 
 /// Closes a descriptor in a forked child, where threads that were asleep on it in the parent left
 /// owners behind that will never give it up.
-pub(crate) fn close_in_child(socket: std::sync::Arc<OwnedFd>) {
+pub(crate) fn close_in_child(socket: std::sync::Arc<StreamSocket>) {
     let fd = socket.as_raw_fd();
     // This owner is left behind too, so that nothing closes the number again.
     std::mem::forget(socket);

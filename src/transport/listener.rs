@@ -1,12 +1,13 @@
 //! A server's side: a socket that listens, and the files by which clients find it.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::own_file::{LockedFile, OwnFile};
 use super::{Peer, Transport, tcp, unix};
+use crate::Result;
 use crate::settings::Settings;
-use crate::{Result, sys};
+use crate::sys::{self, StreamSocket};
 
 /// A socket that listens, and the files that belong to it.
 ///
@@ -14,7 +15,7 @@ use crate::{Result, sys};
 /// child may drop it.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    pub(super) socket: OwnedFd,
+    pub(super) socket: StreamSocket,
     pub(super) address: String,
     pub(super) port: u16,
     pub(super) files: Files,
@@ -45,7 +46,7 @@ impl Listener {
     }
 
     /// The next connection (TCP_NODELAY set); `None` when none waits.
-    pub fn accept(&self) -> io::Result<Option<(OwnedFd, Peer)>> {
+    pub fn accept(&self) -> io::Result<Option<(StreamSocket, Peer)>> {
         let Some((socket, from)) = sys::accept(self.socket())? else {
             return Ok(None);
         };

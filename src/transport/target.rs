@@ -1,12 +1,12 @@
 //! A client's side: where the server of an event is to be found, and attempts to connect to it.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Peer, Transport, discovery, tcp, unix};
 use crate::settings::Settings;
+use crate::sys::StreamSocket;
 use crate::{Error, Result, Status};
 
 /// Where a client connects to.
@@ -40,7 +40,7 @@ pub(crate) enum Attempt {
     Connected(Connected),
     /// Wait for `socket` to be writable, then call [`Target::finish`].
     Pending {
-        socket: OwnedFd,
+        socket: StreamSocket,
         address: SocketAddr,
     },
     /// The Unix server's queue is full and nothing can be waited for: try again in a moment.
@@ -51,7 +51,7 @@ pub(crate) enum Attempt {
 #[derive(Debug)]
 pub(crate) struct Connected {
     /// Shared with calls that sleep on it.
-    pub socket: Arc<OwnedFd>,
+    pub socket: Arc<StreamSocket>,
     pub peer: Peer,
     /// Path, or numeric `host:port`.
     pub address: String,
@@ -123,7 +123,7 @@ impl Target {
     }
 
     /// The end of a pending attempt whose socket became writable.
-    pub fn finish(&self, socket: OwnedFd, address: SocketAddr) -> Result<Connected> {
+    pub fn finish(&self, socket: StreamSocket, address: SocketAddr) -> Result<Connected> {
         tcp::finish(&self.event_name, socket, address)
     }
 }

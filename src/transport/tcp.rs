@@ -3,14 +3,15 @@
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::ops::RangeInclusive;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::listener::{Files, Listener};
 use super::unix::absent;
 use super::{Attempt, Connected, LOG, Peer, discovery, os_error};
 use crate::settings::Settings;
-use crate::{Error, Result, Status, sys};
+use crate::sys::{self, StreamSocket};
+use crate::{Error, Result, Status};
 
 /// Starts to listen, and publishes the port where that is possible.
 pub(super) fn bind(event_name: &str, settings: &Settings) -> Result<Listener> {
@@ -52,7 +53,7 @@ pub(super) fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>> {
 }
 
 /// Listens at the first address of `host` that is one of ours.
-fn listen(settings: &Settings) -> Result<(OwnedFd, SocketAddr)> {
+fn listen(settings: &Settings) -> Result<(StreamSocket, SocketAddr)> {
     let ports = match settings.port {
         Some(port) => port..=port,
         None => settings.port_range_start..=settings.port_range_end,
@@ -70,7 +71,10 @@ fn listen(settings: &Settings) -> Result<(OwnedFd, SocketAddr)> {
 }
 
 /// Listens on the first port that is free.
-fn listen_at(mut address: SocketAddr, ports: RangeInclusive<u16>) -> Result<(OwnedFd, SocketAddr)> {
+fn listen_at(
+    mut address: SocketAddr,
+    ports: RangeInclusive<u16>,
+) -> Result<(StreamSocket, SocketAddr)> {
     for port in ports.clone() {
         address.set_port(port);
         let fail = |error: io::Error| match error.kind() {
@@ -126,7 +130,11 @@ pub(super) fn connect(event_name: &str, address: SocketAddr) -> Result<Attempt> 
 }
 
 /// What became of an attempt whose socket is writable.
-pub(super) fn finish(event_name: &str, socket: OwnedFd, address: SocketAddr) -> Result<Connected> {
+pub(super) fn finish(
+    event_name: &str,
+    socket: StreamSocket,
+    address: SocketAddr,
+) -> Result<Connected> {
     let ends = sys::take_error(socket.as_fd())
         .and_then(|()| Ok((sys::local_address(socket.as_fd())?, remote(&socket)?)));
     let (local, remote) = ends.map_err(|error| connect_error(event_name, address, &error))?;
@@ -141,7 +149,7 @@ pub(super) fn finish(event_name: &str, socket: OwnedFd, address: SocketAddr) -> 
     Ok(Connected { socket, peer: Peer::Tcp(remote), address: remote.to_string() })
 }
 
-fn remote(socket: &OwnedFd) -> io::Result<SocketAddr> {
+fn remote(socket: &StreamSocket) -> io::Result<SocketAddr> {
     sys::remote_address(socket.as_fd()).map_err(|error| match error.raw_os_error() {
         // It was connected, and has ended already.
         Some(libc::ENOTCONN) => io::Error::from_raw_os_error(libc::ECONNRESET),

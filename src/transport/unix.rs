@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use super::listener::{Files, Listener};
 use super::own_file::{LockedFile, OwnFile, in_the_way};
 use super::{Attempt, Connected, Peer, directory, os_error};
 use crate::settings::Settings;
-use crate::{Error, Result, Status, sys};
+use crate::sys::{self, StreamSocket};
+use crate::{Error, Result, Status};
 
 /// Where the socket of an event is.
 pub(crate) fn socket_path(directory: &Path, event_name: &str) -> PathBuf {
@@ -54,7 +55,7 @@ pub(super) fn bind(event_name: &str, settings: &Settings) -> Result<Listener> {
 }
 
 /// Called with the lock held: no other server of ours looks at the path meanwhile.
-fn listen(event_name: &str, path: &Path, mode: u32) -> Result<(OwnedFd, OwnFile)> {
+fn listen(event_name: &str, path: &Path, mode: u32) -> Result<(StreamSocket, OwnFile)> {
     let shown = path.display();
     remove_stale(event_name, path)?;
     let socket = sys::bind_unix(path, mode).map_err(|error| match error.kind() {
@@ -111,7 +112,7 @@ fn in_use(event_name: &str, why: &str) -> Error {
 const SEND_BUFFER: i32 = 208 * 1024;
 
 /// Gives one end of a connection that room. With less it is merely slower.
-pub(super) fn enlarge_send_buffer(socket: &OwnedFd) {
+pub(super) fn enlarge_send_buffer(socket: &StreamSocket) {
     let _ = sys::set_send_buffer(socket, SEND_BUFFER);
 }
 

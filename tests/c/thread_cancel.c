@@ -78,3 +78,143 @@ TEST(a_server_that_waits_for_an_event_does_so_too)
     sock_client_free(client);
     sock_server_free(server);
 }
+
+/* A thread that is cancelled already does all of `body`: the calls in it are no places to end at. */
+static void *(*rest)(void *);
+
+static void *with_a_cancel_pending(void *argument)
+{
+    CHECK_INT(pthread_cancel(pthread_self()), 0);
+    rest(argument);
+    returned = 1;
+    pthread_testcancel();
+    return argument;
+}
+
+static void expect_done(void *(*body)(void *))
+{
+    rest = body;
+    expect_cancelled(check_thread(with_a_cancel_pending, NULL));
+}
+
+/* A payload so large that it is not copied behind its head. */
+static void *send_large(void *argument)
+{
+    enum { SIZE = 100000, HEAD = 8 };
+    struct bytes map = {0};
+    put_hex(&map, "81 a1 74 db");
+    put_number(&map, SIZE - HEAD, 4);
+    unsigned char *all = calloc(1, SIZE);
+    memcpy(all, map.at, HEAD);
+    CHECK_OK(sock_client_send_data(client, DOTSOCK_DATA, all, SIZE));
+    CHECK_OK(sock_send_data(server, DOTSOCK_DATA, all, SIZE, NULL));
+    free(all);
+    free(map.at);
+    return argument;
+}
+
+TEST(large_messages_are_sent)
+{
+    server = start_server("e", NULL);
+    client = join("e", NULL);
+    wait_clients(server, 1);
+    expect_done(send_large);
+    WAIT_FOR(stat_of(server, "messages_received") == 1);
+    sock_message_free(take(client));
+    sock_client_free(client);
+    sock_server_free(server);
+}
+
+static void *receive_one(void *argument)
+{
+    sock_message *message;
+    CHECK_OK(sock_client_recv(client, -1, &message));
+    sock_message_free(message);
+    return argument;
+}
+
+static void *look_and_receive(void *argument)
+{
+    CHECK_INT(sock_client_is_connected(client), 1);
+    return receive_one(argument);
+}
+
+/* The one who reads all tells the other one, and the descriptor. */
+TEST(others_are_told_of_what_was_read)
+{
+    client = new_client(DOTSOCK_UNIX, "e", NULL);
+    int listener = peer_listen("e");
+    CHECK_OK(sock_client_connect(client));
+    CHECK(sock_client_fd(client) >= 0);
+    int peer = peer_accept(listener);
+    pthread_t other = check_thread(receive_one, NULL);
+    for (int i = 0; i < 20; i++)
+        peer_send_json(peer, "e", "{}");
+    expect_done(look_and_receive);
+    check_join(other);
+    sock_client_free(client);
+    close(peer);
+    close(listener);
+}
+
+static void *receive_the_end(void *argument)
+{
+    sock_message *message;
+    CHECK_INT(sock_client_recv(client, -1, &message), DOTSOCK_E_CLOSED);
+    return argument;
+}
+
+TEST(a_server_that_has_left_is_noticed)
+{
+    client = new_client(DOTSOCK_UNIX, "e", "auto_reconnect", "false", NULL);
+    int listener = peer_listen("e");
+    CHECK_OK(sock_client_connect(client));
+    close(peer_accept(listener));
+    expect_done(receive_the_end);
+    sock_client_free(client);
+    close(listener);
+}
+
+TEST(a_client_connects_again)
+{
+    int log = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    CHECK_OK(sock_set_log_fd(DOTSOCK_LOG_TRACE, log));
+    client = new_client(DOTSOCK_UNIX, "e", NULL);
+    int listener = peer_listen("e");
+    CHECK_OK(sock_client_connect(client));
+    close(peer_accept(listener));
+    /* It waits in the queue of the listener. */
+    rest = receive_one;
+    pthread_t thread = check_thread(with_a_cancel_pending, NULL);
+    int peer = peer_accept(listener);
+    peer_send_json(peer, "e", "{}");
+    expect_cancelled(thread);
+    sock_client_free(client);
+    CHECK_OK(sock_set_log_fd(0, -1));
+    close(peer);
+    close(listener);
+    close(log);
+}
+
+static void *take_three_events(void *argument)
+{
+    const int kinds[] = {DOTSOCK_CLIENT_CONNECTED, DOTSOCK_MESSAGE_RECEIVED, DOTSOCK_CLIENT_DISCONNECTED};
+    for (int i = 0; i < 3; i++) {
+        sock_event *event;
+        CHECK_OK(sock_server_next(server, -1, &event));
+        CHECK_INT(sock_event_kind(event), kinds[i]);
+        sock_event_free(event);
+    }
+    return argument;
+}
+
+TEST(clients_come_and_go)
+{
+    server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_open(server));
+    int peer = peer_connect("e");
+    peer_send_json(peer, "e", "{}");
+    close(peer);
+    expect_done(take_three_events);
+    sock_server_free(server);
+}

@@ -298,16 +298,8 @@ int epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
     return real(epoll, operation, fd, event);
 }
 
-int poll(struct pollfd *entries, nfds_t size, int timeout)
-{
-    REAL(int, poll);
-    /* One that does not wait is not interrupted. */
-    if (timeout != 0 || plan.error != EINTR)
-        MAY_FAIL(CALL_POLL);
-    return real(entries, size, timeout);
-}
-
-/* What a message takes goes past the functions of those names. */
+/* What a message takes goes past the functions of those names; of reading, that of an eventfd or a
+ * timerfd alone. */
 long syscall(long number, ...)
 {
     long a[6];
@@ -322,10 +314,13 @@ long syscall(long number, ...)
         call = CALL_RECV;
     else if (number == SYS_sendto)
         call = CALL_SEND;
+    else if (number == SYS_read)
+        call = CALL_EVENT_READ;
     else if (number == SYS_epoll_pwait)
         call = CALL_EPOLL_WAIT;
     else if (number == SYS_ppoll) {
         const struct timespec *timeout = (const struct timespec *)a[2];
+        /* One that does not wait is not interrupted. */
         int waits = !timeout || timeout->tv_sec || timeout->tv_nsec;
         if (waits || plan.error != EINTR)
             call = CALL_POLL;
@@ -342,38 +337,18 @@ long syscall(long number, ...)
     return real(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
 
-/* Which descriptors count events. Writing to one of those cannot fail, reading finds nothing. */
-static atomic_char counts_events[1 << 16];
-
-static int remember(int fd)
-{
-    if (fd >= 0 && fd < 1 << 16)
-        atomic_store(&counts_events[fd], 1);
-    return fd;
-}
-
-static int is_event(int fd) { return fd >= 0 && fd < 1 << 16 && atomic_load(&counts_events[fd]); }
-
 int eventfd(unsigned int value, int flags)
 {
     REAL(int, eventfd);
     MAY_FAIL(CALL_EVENTFD);
-    return remember(real(value, flags));
+    return real(value, flags);
 }
 
 int timerfd_create(clockid_t clock, int flags)
 {
     REAL(int, timerfd_create);
     MAY_FAIL(CALL_TIMERFD);
-    return remember(real(clock, flags));
-}
-
-int close(int fd)
-{
-    REAL(int, close);
-    if (fd >= 0 && fd < 1 << 16)
-        atomic_store(&counts_events[fd], 0);
-    return real(fd);
+    return real(clock, flags);
 }
 
 /* ---- files ---- */
@@ -395,7 +370,7 @@ int open(const char *, int, ...) __attribute__((alias("open64")));
 ssize_t read(int fd, void *buffer, size_t size)
 {
     REAL(ssize_t, read);
-    if (fails(is_event(fd) ? CALL_EVENT_READ : CALL_READ, CALLER)) {
+    if (fails(CALL_READ, CALLER)) {
         if (plan.kind == FAULT_SHORT)
             return real(fd, buffer, size ? (size_t)1 : 0);
         errno = plan.error;
@@ -407,7 +382,7 @@ ssize_t read(int fd, void *buffer, size_t size)
 ssize_t write(int fd, const void *buffer, size_t size)
 {
     REAL(ssize_t, write);
-    if (!is_event(fd) && fails(CALL_WRITE, CALLER)) {
+    if (fails(CALL_WRITE, CALLER)) {
         if (plan.kind == FAULT_SHORT)
             return real(fd, buffer, size ? (size_t)1 : 0);
         errno = plan.error;

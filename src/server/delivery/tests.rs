@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
 use super::*;
@@ -63,7 +64,7 @@ impl World {
         let (stream, server) = UnixStream::pair().unwrap();
         stream.set_nonblocking(true).unwrap();
         let id = self.readers.len() as u64 + 16;
-        self.delivery.admit(id, Arc::new(server.into()), Peer::Unix(None), 0);
+        self.delivery.admit(id, Arc::new(OwnedFd::from(server).into()), Peer::Unix(None), 0);
         let reader = Reader { stream: Some(stream), heard: Vec::new(), expected: Vec::new() };
         self.readers.insert(id, reader);
     }

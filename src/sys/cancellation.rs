@@ -1,0 +1,64 @@
+//! Threads that somebody cancels (`pthread_cancel`) while they are in a call of ours: where the C
+//! library looks whether one is, it would unwind frames of Rust, which ends the process. What each
+//! message takes avoids those places (see `direct`); what happens rarely holds the cancellation back.
+
+use std::ffi::c_int;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+const PTHREAD_CANCEL_DISABLE: c_int = 1;
+
+unsafe extern "C" {
+    fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
+}
+
+/// Runs something in which this thread is not cancelled, but where the C library looks next.
+pub(crate) fn uncancelled<R>(run: impl FnOnce() -> R) -> R {
+    struct PutBack(c_int);
+    impl Drop for PutBack {
+        fn drop(&mut self) {
+            set_state(self.0);
+        }
+    }
+    let _put_back = PutBack(set_state(PTHREAD_CANCEL_DISABLE));
+    run()
+}
+
+/// Returns the state before.
+fn set_state(state: c_int) -> c_int {
+    let mut before = 0;
+    // SAFETY: `before` is writable; the state is one that there is, as this call returned it or as
+    // the constant above has it (1 in glibc and in musl).
+    unsafe { pthread_setcancelstate(state, &raw mut before) };
+    before
+}
+
+/// A socket, which is closed without being cancelled: that happens in whatever call finds that the
+/// peer has left.
+#[derive(Debug)]
+pub(crate) struct StreamSocket(ManuallyDrop<OwnedFd>);
+
+impl From<OwnedFd> for StreamSocket {
+    fn from(fd: OwnedFd) -> StreamSocket {
+        StreamSocket(ManuallyDrop::new(fd))
+    }
+}
+
+impl AsFd for StreamSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for StreamSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl Drop for StreamSocket {
+    fn drop(&mut self) {
+        // SAFETY: nothing uses it after this.
+        uncancelled(|| unsafe { ManuallyDrop::drop(&mut self.0) });
+    }
+}
