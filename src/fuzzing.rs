@@ -28,7 +28,10 @@ pub fn frames(mut stream: &[u8], steps: &[u8], max_body: usize) -> Vec<Vec<u8>> 
         assert!(buffer.capacity() <= 2 * most_at_once.max(4), "memory for what has not arrived");
         loop {
             match buffer.cut(max_body) {
-                Cut::Frame(body) if step & 16 == 0 => frames.push(buffer.next(body).to_vec()),
+                Cut::Frame(body) if step & 16 == 0 => {
+                    frames.push(buffer.frame(body).to_vec());
+                    buffer.pass(body);
+                }
                 Cut::Frame(body) => frames.push(buffer.take(body).expect("memory for a frame")),
                 Cut::Incomplete => break,
                 Cut::TooLarge(_) => return frames,
