@@ -38,14 +38,14 @@ impl EventFd {
 
 /// A socket whose buffer holds one frame, and who reads it.
 #[derive(Debug, Default)]
-pub struct OwnedFd {
+pub struct StreamSocket {
     /// Its number, 0 for none; as those of `EventFd`, no atomics of the model.
     frame: AtomicU32,
     /// Whether the engine's epoll watches it for room.
     watched: Bit,
 }
 
-impl OwnedFd {
+impl StreamSocket {
     fn is_empty(&self) -> bool {
         self.frame.load(Relaxed) == 0
     }
@@ -92,7 +92,7 @@ impl OwnedFd {
 #[derive(Clone, Copy)]
 pub enum BorrowedFd<'a> {
     Event(&'a EventFd),
-    Socket(&'a OwnedFd),
+    Socket(&'a StreamSocket),
 }
 
 pub trait AsFd {
@@ -105,7 +105,7 @@ impl AsFd for EventFd {
     }
 }
 
-impl AsFd for OwnedFd {
+impl AsFd for StreamSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         BorrowedFd::Socket(self)
     }

@@ -42,12 +42,12 @@ pub mod recipient {
     use super::common::Common;
     use super::segment::Segment;
     use super::waiting::Waiter;
-    use crate::kernel::OwnedFd;
+    use crate::kernel::StreamSocket;
 
     /// A client whose outbox holds one frame, kept in step as `Recipient::settle` does it.
     #[derive(Default)]
     pub struct Recipient {
-        pub socket: Arc<OwnedFd>,
+        pub socket: Arc<StreamSocket>,
         pub waiting: VecDeque<Arc<Waiter>>,
         outbox: VecDeque<u32>,
         watched: bool,
