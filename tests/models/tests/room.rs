@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use dotsock_models::cancels::Cancels;
-use dotsock_models::kernel::{EventFd, OwnedFd};
+use dotsock_models::kernel::{EventFd, StreamSocket};
 use dotsock_models::line::delivery::Delivery;
 use dotsock_models::line::recipient::Recipient;
 use dotsock_models::line::segment::Segment;
@@ -30,7 +30,7 @@ struct State {
 
 impl Server {
     /// One client that has frames 1 and 2 before it: one in its socket, one in its outbox.
-    fn new() -> (Arc<Server>, std::sync::Arc<OwnedFd>) {
+    fn new() -> (Arc<Server>, std::sync::Arc<StreamSocket>) {
         let server = Server::default();
         let mut client = Recipient::default();
         let socket = client.socket.clone();
@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// As the engine: when the server stops, the client is its alone until nothing is left.
-    fn drive(&self, socket: &OwnedFd) {
+    fn drive(&self, socket: &StreamSocket) {
         let mut leaving = None;
         while !leaving.as_ref().is_some_and(|client: &Recipient| !client.is_behind()) {
             socket.epoll(&self.wake);
