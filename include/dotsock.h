@@ -727,7 +727,9 @@ int sock_message_get_size(const sock_message *message, const char *pointer, size
 /**
  * Reads key number `index` (from 0) of a map, or the JSON text of a key that is not a string:
  * NUL-terminated, and borrowed from the message. Its size without that NUL goes to `size`, unless
- * that is NULL. DOTSOCK_E_INVALID also when there is no such key.
+ * that is NULL. DOTSOCK_E_INVALID also when there is no such key, DOTSOCK_E_MESSAGE for a key that
+ * has no JSON text: a map with keys that are maps again, nested beyond reason. The keys behind it
+ * can be read.
  */
 int sock_message_get_key(const sock_message *message,
                          const char *pointer,

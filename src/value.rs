@@ -149,7 +149,9 @@ impl<'a> Value<'a> {
     }
 
     /// Key number `index` of a map, as text (what is no string by its JSON text). `None` for
-    /// another kind, or when there is no such key.
+    /// another kind, when there is no such key, and for a key that has no JSON text: a map with
+    /// keys that are maps with such keys, more than 4 deep. To see every key, count to
+    /// [`size`](Self::size) rather than to the first `None`.
     pub fn key(&self, index: usize) -> Option<Cow<'a, [u8]>> {
         let at = self.pair(index, (0, self.first_element()))?;
         key_text(&self.msgpack[at..]).ok()

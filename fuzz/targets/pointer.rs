@@ -102,14 +102,35 @@ fuzz_target!(|sets: Vec<Set>| {
         let got_tree = got.map(|value| dotsock_fuzz::value(value.msgpack()).expect("one value"));
         assert_eq!(format!("{got_tree:?}"), format!("{expected:?}"), "{pointer}");
         if let Some(value) = got {
-            let keys = (0..).map_while(|index| value.key(index)).count();
-            let pairs = value.size().filter(|_| value.kind() == dotsock::Kind::Map);
-            assert_eq!(keys, pairs.unwrap_or(0));
+            let tree = got_tree.expect("a value");
+            let keys = tree.as_map().into_iter().flatten().map(|(key, _)| nested_keys(key));
+            let has_text: Vec<bool> = keys.map(|nested| nested <= DEEPEST_KEY).collect();
+            for (index, &expected) in has_text.iter().chain(&[false]).enumerate() {
+                assert_eq!(value.key(index).is_some(), expected, "key {index} of {pointer}");
+            }
             let as_text = value.as_text().map(|text| text.len());
             assert!(value.as_str().is_none_or(|text| Some(text.len()) == as_text));
         }
     }
 });
+
+/// How deep keys of maps may be maps whose keys are no strings, and so on, to have a text.
+const DEEPEST_KEY: usize = 4;
+
+/// How deep those of `value` are.
+fn nested_keys(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => items.iter().map(nested_keys).max().unwrap_or(0),
+        Value::Map(pairs) => {
+            let of_pair = |(key, value): &(Value, Value)| {
+                let own = if key.is_str() { 0 } else { 1 + nested_keys(key) };
+                own.max(nested_keys(value))
+            };
+            pairs.iter().map(of_pair).max().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
 
 fn apply(payload: &mut Payload, pointer: &str, what: &What) -> dotsock::Result<()> {
     match what {

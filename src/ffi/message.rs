@@ -407,7 +407,9 @@ pub unsafe extern "C" fn sock_message_get_size(
 
 /// Reads key number `index` (from 0) of a map, or the JSON text of a key that is not a string:
 /// NUL-terminated, and borrowed from the message. Its size without that NUL goes to `size`, unless
-/// that is NULL. DOTSOCK_E_INVALID also when there is no such key.
+/// that is NULL. DOTSOCK_E_INVALID also when there is no such key, DOTSOCK_E_MESSAGE for a key that
+/// has no JSON text: a map with keys that are maps again, nested beyond reason. The keys behind it
+/// can be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_get_key(
     message: *const sock_message,

@@ -118,6 +118,17 @@ fn of_equal_keys_the_last_is_found_and_other_keys_by_their_text() {
 }
 
 #[test]
+fn a_key_without_json_text_hides_none_behind_it() {
+    let key_of_keys = [&[0x81; 6][..], &[0x01; 7]].concat();
+    let message = message(&[b"\x81\xa1m\x82", &key_of_keys[..], b"\x02\xa1z\x03"].concat());
+    let map = message.get("/m").unwrap();
+    assert_eq!((map.size(), map.key(0)), (Some(2), None));
+    assert_eq!(map.key(1), Some(Cow::Borrowed(&b"z"[..])));
+    assert_eq!(message.0.lend_key("/m", 0).unwrap_err().status(), Status::Message);
+    assert_eq!(message.0.lend_key("/m", 1).unwrap(), b"z\0");
+}
+
+#[test]
 fn values_are_read_as_what_they_are() {
     let message = message(
         b"\x88\xa1u\xcf\xff\xff\xff\xff\xff\xff\xff\xff\xa1p\xd3\0\0\0\0\0\0\0\x05\xa1n\xff\
