@@ -73,6 +73,7 @@ test: tools all-checks
 	tests/abi/run.sh $(STAGE)
 	tests/abi/breaks.sh
 	tests/c/run.sh $(STAGE)
+	CHECK_SPIN=300 tests/c/run.sh $(STAGE)
 	tests/c/run.sh $(STAGE) --valgrind
 	tests/faults/run.sh $(STAGE) --quick
 	tests/c/run.sh $(STAGE) --sanitize address,undefined

@@ -426,6 +426,13 @@ int sock_set_log_fd(int level, int fd);
  *     # Seconds that stopping and disconnecting may take to deliver what is queued.
  *     linger = 1
  *
+ *     # Microseconds, 0 to 1000000, that a receiver and a server's loop look again and again before they
+ *     # sleep. While they do they keep a core busy; what arrives meanwhile need not wait until the system has
+ *     # woken them, which takes longer than all the rest where sender and receiver run on two cores. A signal
+ *     # that is sent to the whole process may meanwhile be handled on another thread, which does not end the
+ *     # wait: see docs/guide.md.
+ *     spin = 0
+ *
  *     # IANA name of the time zone of timestamps, for example "Europe/Berlin".
  *     timezone = "UTC"
  *

@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
@@ -144,6 +145,8 @@ struct Plan {
     read: bool,
     write: bool,
     until: Option<Monotonic>,
+    /// How long to look again and again before it sleeps, where it is only to be read.
+    spin: Duration,
 }
 
 impl State {
@@ -161,6 +164,7 @@ impl State {
                             write: is_next && self.starved.is_none(),
                             // Whether a message comes in time is for a receiver to judge.
                             until: self.starved.filter(|_| is_next),
+                            spin: Duration::ZERO,
                         }
                     }
                     _ => Plan {
@@ -168,6 +172,7 @@ impl State {
                         read: true,
                         write: !self.outbox.is_empty() && self.starved.is_none(),
                         until: self.due(),
+                        spin: self.settings.spin,
                     },
                 }
             }
@@ -177,9 +182,15 @@ impl State {
                     None => attempt.socket().map(duplicate).transpose()?,
                 };
                 let Interest { read, write } = attempt.interest();
-                Plan { socket, read, write, until: self.due() }
+                Plan { socket, read, write, until: self.due(), spin: Duration::ZERO }
             }
-            Link::Down => Plan { socket: None, read: false, write: false, until: self.due() },
+            Link::Down => Plan {
+                socket: None,
+                read: false,
+                write: false,
+                until: self.due(),
+                spin: Duration::ZERO,
+            },
         })
     }
 }
@@ -203,6 +214,9 @@ impl Plan {
         };
         let (read, write) = ((socket, WaitFor::Read), (socket, WaitFor::Write));
         match (self.read, self.write) {
+            (true, false) if !self.spin.is_zero() => {
+                sys::poll_spinning(&[read, event], timeout, self.spin)
+            }
             (true, false) => sys::poll(&[read, event], timeout),
             (true, true) => sys::poll(&[read, write, event], timeout),
             (false, true) => sys::poll(&[write, event], timeout),

@@ -135,15 +135,24 @@ impl<'a> Driver<'a> {
     /// Waits until something may have happened; `false` if a signal handler ended that.
     #[inline(always)]
     fn wait(&mut self, io: &Io, limit: Option<Duration>) -> bool {
+        let spin = self.shared.settings.spin;
         if let Some(ready) = &mut self.ready {
             // It fails only where a signal interrupts it: nothing is ready then.
-            self.found = io.epoll.wait(ready, -1).unwrap_or(0);
+            self.found = match spin {
+                Duration::ZERO => io.epoll.wait(ready, -1),
+                spin => io.epoll.wait_spinning(ready, spin),
+            }
+            .unwrap_or(0);
             return true;
         }
         let watched = [(io.epoll.as_fd(), WaitFor::Read), (io.cancel.as_fd(), WaitFor::Read)];
         // Each descriptor more costs time: elsewhere the cancel is in the set.
         let watched = if self.mode == Mode::Open { &watched[..] } else { &watched[..1] };
-        let interrupted = matches!(sys::poll(watched, limit), Ok(Readiness::Interrupted));
+        let result = match spin {
+            Duration::ZERO => sys::poll(watched, limit),
+            spin => sys::poll_spinning(watched, limit, spin),
+        };
+        let interrupted = matches!(result, Ok(Readiness::Interrupted));
         !interrupted || self.shared.cancels.is_pending()
     }
 

@@ -74,6 +74,7 @@ keys! {
     frame_timeout: Seconds(Duration::ZERO),
     client_queue_size: Whole(1, SIZE_MAX),
     slow_client: Policy,
+    spin: Microseconds(1_000_000),
     linger: Seconds(Duration::ZERO),
     retain_last: Switch,
     auto_reconnect: Switch,

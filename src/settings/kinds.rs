@@ -119,6 +119,21 @@ fn decimal_of(seconds: Duration) -> String {
     text.trim_end_matches('0').trim_end_matches('.').into()
 }
 
+/// Whole microseconds, up to so many.
+pub(super) struct Microseconds(pub u64);
+
+impl Kind for Microseconds {
+    type Value = Duration;
+
+    fn read(&self, value: &DeValue<'_>, environment: &dyn Environment) -> Result<Duration, String> {
+        Whole(0, self.0).read(value, environment).map(Duration::from_micros)
+    }
+
+    fn show(&self, value: &Duration) -> String {
+        value.as_micros().to_string()
+    }
+}
+
 /// A file mode. Decimal integers are refused, whatever their value: `600` is not 0600, and `400`
 /// would be 0620.
 pub(super) struct Mode;

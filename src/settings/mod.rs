@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub buffer_size: usize,
     /// Zero: no limit.
     pub frame_timeout: Duration,
+    /// Zero: a wait sleeps at once.
+    pub spin: Duration,
     pub client_queue_size: usize,
     pub socket_dir: PathBuf,
     pub default_timeout: Duration,

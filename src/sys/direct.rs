@@ -10,6 +10,18 @@
 
 use std::ffi::{c_int, c_long, c_void};
 
+/// Bytes of the kernel's set of signals, one bit for each: 128 of them on MIPS, 64 elsewhere.
+const KERNEL_SIGNALS: usize = if cfg!(any(
+    target_arch = "mips",
+    target_arch = "mips64",
+    target_arch = "mips32r6",
+    target_arch = "mips64r6"
+)) {
+    16
+} else {
+    8
+};
+
 /// # Safety
 /// `bytes` may be read for `size` bytes.
 #[inline(always)]
@@ -62,7 +74,8 @@ pub(super) unsafe fn epoll_wait(
     }
 }
 
-/// A time without end where `timeout` is `None`, else seconds and nanoseconds.
+/// A time without end where `timeout` is `None`, else seconds and nanoseconds; signals are let in by
+/// `mask` meanwhile, where there is one.
 ///
 /// # Safety
 /// `entries` may be read and written to for `count` elements.
@@ -71,11 +84,13 @@ pub(super) unsafe fn ppoll(
     entries: *mut libc::pollfd,
     count: usize,
     timeout: Option<[c_long; 2]>,
+    mask: Option<&libc::sigset_t>,
 ) -> c_int {
     let mut left = timeout.unwrap_or_default();
     let limit = if timeout.is_some() { left.as_mut_ptr() } else { std::ptr::null_mut() };
-    let same_mask = std::ptr::null::<c_void>();
+    let mask = mask.map_or(std::ptr::null(), std::ptr::from_ref);
     // SAFETY: the caller's promise; `limit` is null or names two longs, the kernel's timespec,
-    // which it may change; without a signal mask it reads nothing.
-    unsafe { libc::syscall(libc::SYS_ppoll, entries, count, limit, same_mask, 0_usize) as c_int }
+    // which it may change; `mask` is null or longer than the kernel's own set of signals, which it
+    // begins with.
+    unsafe { libc::syscall(libc::SYS_ppoll, entries, count, limit, mask, KERNEL_SIGNALS) as c_int }
 }

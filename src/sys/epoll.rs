@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
+use super::spin::spin;
 use super::{check, direct};
 
 /// What a descriptor is watched for. Hang-ups and errors are always reported.
@@ -88,6 +90,13 @@ impl Epoll {
             )
         })?;
         Ok(n as usize)
+    }
+
+    /// Waits without end, but looks again and again for `length` before it sleeps.
+    #[inline(never)]
+    pub fn wait_spinning(&self, events: &mut [EpollEvent], length: Duration) -> io::Result<usize> {
+        let found = spin(length, || Ok(Some(self.wait(events, 0)?).filter(|count| *count > 0)))?;
+        found.map_or_else(|| self.wait(events, -1), Ok)
     }
 
     fn control(

@@ -9,21 +9,26 @@ mod direct;
 mod epoll;
 mod file;
 mod log_descriptor;
+mod poll;
 mod process;
 mod signal_fd;
 mod socket;
+mod spin;
 
 pub(crate) use cancellation::{StreamSocket, uncancelled};
 pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
 pub(crate) use log_descriptor::{check_open, write_once};
-pub(crate) use process::{Process, ThreadMark, in_secure_mode, spawn_without_signals};
+pub(crate) use poll::{Readiness, WaitFor, poll, poll_spinning};
+pub(crate) use process::{
+    Process, SignalsBlocked, ThreadMark, in_secure_mode, spawn_without_signals,
+};
 pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
-    Credentials, MAX_UNIX_PATH, Readiness, WaitFor, accept, bind_unix, close_in_child, connect_tcp,
-    connect_unix, listen_tcp, local_address, peer_credentials, peer_has_left, poll, receive,
-    receive_to, remote_address, send, set_no_delay, set_send_buffer, shut_down, shut_down_writing,
+    Credentials, MAX_UNIX_PATH, accept, bind_unix, close_in_child, connect_tcp, connect_unix,
+    listen_tcp, local_address, peer_credentials, peer_has_left, receive, receive_to,
+    remote_address, send, set_no_delay, set_send_buffer, shut_down, shut_down_writing,
     stop_listening, take_error, unsent_bytes,
 };
 

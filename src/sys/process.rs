@@ -1,6 +1,8 @@
 //! What belongs to the whole process: forks, signal masks, privileges.
 
 use std::io;
+use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
@@ -86,25 +88,51 @@ pub(crate) fn in_secure_mode() -> bool {
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
+/// While it lives, this thread receives no signal.
+pub(crate) struct SignalsBlocked {
+    before: libc::sigset_t,
+    /// The mask belongs to the thread.
+    of_thread: PhantomData<*const ()>,
+}
+
+impl SignalsBlocked {
+    pub fn new() -> io::Result<SignalsBlocked> {
+        let mut all = MaybeUninit::<libc::sigset_t>::uninit();
+        // The system writes only as many bytes as it has signals for.
+        let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+        // SAFETY: sigfillset initialises `all`; pthread_sigmask reads it and writes the calling
+        // thread's mask to `before`, both valid for the call.
+        let error = unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr())
+        };
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // SAFETY: a set of integers, all of which were zeroed before the call wrote to some.
+        let before = unsafe { before.assume_init() };
+        Ok(SignalsBlocked { before, of_thread: PhantomData })
+    }
+
+    /// What was blocked before.
+    pub fn before(&self) -> &libc::sigset_t {
+        &self.before
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: `before` is a mask that the system wrote; nothing is to be written.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, std::ptr::null_mut()) };
+    }
+}
+
 /// Starts a thread that receives no signal, so that they reach the program's own threads.
 pub(crate) fn spawn_without_signals(
     name: &str,
     body: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<()>> {
-    let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset initialises `all`; pthread_sigmask reads it and writes the calling
-    // thread's mask to `before`, both valid for the call.
-    let error = unsafe {
-        libc::sigfillset(all.as_mut_ptr());
-        libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr())
-    };
-    if error != 0 {
-        return Err(io::Error::from_raw_os_error(error));
-    }
     // The new thread inherits the mask of the one that makes it.
-    let thread = std::thread::Builder::new().name(name.into()).spawn(body);
-    // SAFETY: `before` was written by the successful call above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), std::ptr::null_mut()) };
-    thread
+    let _blocked = SignalsBlocked::new()?;
+    std::thread::Builder::new().name(name.into()).spawn(body)
 }

@@ -394,7 +394,7 @@ pub(crate) fn receive(socket: BorrowedFd, buffer: &mut [u8]) -> io::Result<usize
 pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
     let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
     // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
-    unsafe { direct::ppoll(&mut entry, 1, Some([0, 0])) > 0 }
+    unsafe { direct::ppoll(&mut entry, 1, Some([0, 0]), None) > 0 }
 }
 
 /// Closes a descriptor in a forked child, where threads that were asleep on it in the parent left
@@ -425,81 +425,4 @@ pub(crate) fn unsent_bytes(socket: BorrowedFd) -> usize {
     // SAFETY: SIOCOUTQ (TIOCOUTQ) writes one int, which `bytes` is; the socket is open.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
     if result < 0 { 0 } else { bytes.max(0) as usize }
-}
-
-/// What to wait for on a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum WaitFor {
-    Read,
-    Write,
-}
-
-/// How a wait ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Readiness {
-    Ready,
-    TimedOut,
-    /// A signal handler ran. A stop and continue alone does not end `poll`, unlike `epoll_wait`.
-    Interrupted,
-}
-
-/// Waits until one of the descriptors is ready, or for `timeout` (`None`: without end).
-#[inline(always)]
-pub(crate) fn poll(
-    watched: &[(BorrowedFd, WaitFor)],
-    timeout: Option<std::time::Duration>,
-) -> io::Result<Readiness> {
-    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
-    if watched.len() > few.len() {
-        return poll_many(watched, timeout);
-    }
-    for (to, from) in few.iter_mut().zip(watched) {
-        *to = entry(from);
-    }
-    poll_entries(&mut few[..watched.len()], timeout)
-}
-
-#[cold]
-fn poll_many(
-    watched: &[(BorrowedFd, WaitFor)],
-    timeout: Option<std::time::Duration>,
-) -> io::Result<Readiness> {
-    let mut entries: Vec<libc::pollfd> = watched.iter().map(entry).collect();
-    poll_entries(&mut entries, timeout)
-}
-
-#[inline(always)]
-fn entry((fd, wait): &(BorrowedFd, WaitFor)) -> libc::pollfd {
-    libc::pollfd {
-        fd: fd.as_raw_fd(),
-        events: if *wait == WaitFor::Read { libc::POLLIN } else { libc::POLLOUT },
-        revents: 0,
-    }
-}
-
-#[inline(always)]
-fn poll_entries(
-    entries: &mut [libc::pollfd],
-    timeout: Option<std::time::Duration>,
-) -> io::Result<Readiness> {
-    let limit = timeout.map(|timeout| {
-        // More than the kernel counts in is as good as no end.
-        let seconds = timeout.as_secs().min(libc::c_long::MAX as u64);
-        [seconds as libc::c_long, timeout.subsec_nanos() as libc::c_long]
-    });
-    // SAFETY: `entries` is valid for its length.
-    match unsafe { direct::ppoll(entries.as_mut_ptr(), entries.len(), limit) } {
-        0 => Ok(Readiness::TimedOut),
-        1.. => Ok(Readiness::Ready),
-        _ => not_waited(),
-    }
-}
-
-#[cold]
-fn not_waited() -> io::Result<Readiness> {
-    let error = io::Error::last_os_error();
-    match error.kind() {
-        io::ErrorKind::Interrupted => Ok(Readiness::Interrupted),
-        _ => Err(error),
-    }
 }

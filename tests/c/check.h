@@ -9,7 +9,8 @@
  * the tests whose name contains that.
  *
  * Nothing here sleeps and hopes: WAIT_FOR waits for a condition, with a deadline. The environment
- * variable CHECK_SLOW multiplies every deadline (valgrind, a busy machine).
+ * variable CHECK_SLOW multiplies every deadline (valgrind, a busy machine), and CHECK_SPIN sets the
+ * option `spin` for all of them.
  */
 #ifndef CHECK_H
 #define CHECK_H
@@ -259,6 +260,8 @@ static inline void check_environment(void)
     }
     setenv("DOTSOCK_SOCKET_DIR", check_path("sockets"), 1);
     setenv("XDG_CONFIG_HOME", check_path("config"), 1);
+    if (getenv("CHECK_SPIN"))
+        setenv("DOTSOCK_SPIN", getenv("CHECK_SPIN"), 1);
 }
 
 /* Runs one test in a child; 0 when it passed. */

@@ -59,6 +59,7 @@ static const char *const defaults[][2] = {
     {"client_queue_size", "8388608"},
     {"slow_client", "drop_oldest"},
     {"linger", "1"},
+    {"spin", "0"},
     {"retain_last", "false"},
     {"auto_reconnect", "true"},
     {"report_loss", "false"},
@@ -71,6 +72,7 @@ enum { KEYS = sizeof defaults / sizeof *defaults };
 TEST(every_key_has_its_documented_default)
 {
     unsetenv("DOTSOCK_SOCKET_DIR");
+    unsetenv("DOTSOCK_SPIN");
     sock_options *options = new_options();
     for (int i = 0; i < KEYS; i++)
         CHECK_STR(get(options, defaults[i][0]), defaults[i][1]);

@@ -4,13 +4,14 @@
 #     run.sh PREFIX [--valgrind | --sanitize LIST] [NAME ...]
 #
 # PREFIX is where `make install` put it. With names, only those programs are run (an example is
-# called example-hooks). CHECK_SLOW=n multiplies every deadline. --sanitize has the compiler put
-# sanitizers into the programs: address,undefined, or thread where the library has it too.
+# called example-hooks). CHECK_SLOW=n multiplies every deadline; CHECK_SPIN=n sets the option `spin`.
+# --sanitize has the compiler put sanitizers into the programs: address,undefined, or thread where the
+# library has it too.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 examples=$here/../../examples-c
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ $# -ge 1 ] || usage
 prefix=$1
@@ -69,7 +70,7 @@ build_one() {
 guarded() {
     mkdir -p "$build/sockets-$label"
     # shellcheck disable=SC2086
-    DOTSOCK_SOCKET_DIR=$build/sockets-$label XDG_CONFIG_HOME=$build/none timeout "$limit" $valgrind "$@"
+    DOTSOCK_SPIN=${CHECK_SPIN:-0} DOTSOCK_SOCKET_DIR=$build/sockets-$label XDG_CONFIG_HOME=$build/none timeout "$limit" $valgrind "$@"
 }
 # Waits until a program in the background has printed a line.
 wait_for_line() {
@@ -95,7 +96,7 @@ run_example() {
         mkdir -p "$build/sockets-$label"
         # Not under `timeout`: the signal is for the program itself.
         # shellcheck disable=SC2086
-        DOTSOCK_SOCKET_DIR=$build/sockets-$label $valgrind "$build/example-blocking" > "$out" &
+        DOTSOCK_SPIN=${CHECK_SPIN:-0} DOTSOCK_SOCKET_DIR=$build/sockets-$label $valgrind "$build/example-blocking" > "$out" &
         server=$!
         wait_for_line running "$out" "$server" && kill -INT "$server" && wait "$server" && same blocking "$out"
         ;;

@@ -43,6 +43,7 @@ fn settings(directory: &Path) -> Settings {
         frame_timeout: Duration::from_secs(30),
         client_queue_size: 1 << 23,
         slow_client: SlowClient::DropOldest,
+        spin: Duration::ZERO,
         linger: Duration::from_secs(1),
         retain_last: false,
         auto_reconnect: true,
