@@ -44,6 +44,7 @@ ARGUMENTS = {
     "--cork": ", corked",
     "look": ", one value looked up",
     "--sndbuf 212992": ", send buffer 416 KiB",
+    "--spin 200": ", spin 200 µs",
 }
 
 
@@ -78,7 +79,8 @@ def sections():
 def round_trips():
     for pin, place in PLACES.items():
         counts = {"": 20000 if pin == "same" else 6000, **dict.fromkeys(LIBRARIES, 4000)}
-        unix = ["raw_block", "raw_epoll", "raw_waits_env", "dotsock", "dotsock_open", "dotsock_run", "dotsock_rust"]
+        unix = ["raw_block", "raw_epoll", "raw_waits_env", "dotsock", "dotsock_open", "dotsock_run",
+                "dotsock_rust", "raw_block --spin 200", "dotsock --spin 200"]
         yield Section(
             f"rtt {pin}", f"Round trip, 64 bytes, Unix socket, {place}", "rtt",
             f"--size 64 --pin {pin}", "p50_us", True, unix + LIBRARIES, counts, None)
@@ -87,7 +89,7 @@ def round_trips():
             f"rtt tcp {pin}", f"Round trip, 64 bytes, TCP, {place}", "rtt",
             f"--size 64 --pin {pin}", "p50_us", True,
             ["raw_tcp", "raw_tcp_epoll", "raw_tcp_waits_env", "dotsock_tcp", "dotsock_rust_tcp",
-             "zmq_tcp"], counts, None)
+             "dotsock_tcp --spin 200", "zmq_tcp"], counts, None)
 
 
 # The raw socket with the same send buffer as the library's: both ends ask for 208 KiB, of which the

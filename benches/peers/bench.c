@@ -8,7 +8,7 @@
  *   peer_X active --clients K --size B --count N  rtt of 1 client among K idle
  *   peer_X oneway --size B --count N --rate R   paced one-way latency
  *
- * Options for all: --batch BYTES  --sndbuf BYTES  --tune N
+ * Options for all: --batch BYTES  --sndbuf BYTES  --spin MICROSECONDS
  *                  --pin none|same|split  --timeout SECONDS
  */
 #define _GNU_SOURCE
@@ -425,6 +425,7 @@ int main(int argc, char **argv)
     cfg.batch   = (size_t)num(argc, argv, "--batch", 65536);
     cfg.sndbuf  = (int)num(argc, argv, "--sndbuf", 0);
     cfg.window  = (int)num(argc, argv, "--window", 1024);
+    cfg.spin    = (int)num(argc, argv, "--spin", 0);
     rate        = (int)num(argc, argv, "--rate", 1000);
     timeout_s   = (int)num(argc, argv, "--timeout", 60);
     for (int i = 2; i < argc; i++) {

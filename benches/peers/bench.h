@@ -35,6 +35,7 @@ struct cfg {
     char   path[100];   /* a path in it to meet at, for Unix sockets */
     int    port;        /* unique port to meet at, for TCP */
     int    tcp;         /* over TCP, not a Unix socket */
+    int    spin;        /* microseconds to look again and again before sleeping */
 };
 
 /* Payloads that the harness hands to a peer have this many bytes in front of

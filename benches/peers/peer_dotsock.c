@@ -45,12 +45,14 @@ static void check(int status, const char *what)
 static sock_options *options(const struct cfg *c)
 {
     sock_options *o = sock_options_new();
-    char port[16];
+    char port[16], spin[16];
     snprintf(port, sizeof port, "%d", c->port);
+    snprintf(spin, sizeof spin, "%d", c->spin);
     check(sock_options_set(o, "socket_dir", c->dir), "socket_dir");
     check(sock_options_set(o, "port", port), "port");
     check(sock_options_set(o, "max_connections", "100000"), "max_connections");
     check(sock_options_set(o, "slow_client", "block"), "slow_client");
+    check(sock_options_set(o, "spin", spin), "spin");
     return o;
 }
 

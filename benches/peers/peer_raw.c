@@ -23,6 +23,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -190,6 +191,20 @@ static ssize_t read_some(int fd, void *p, size_t n, int flags)
     return r;
 }
 
+static int spin_us;
+
+/* What comes while it looks again and again; else -1. */
+static ssize_t read_spinning(int fd, void *p, size_t n)
+{
+    uint64_t end = now_ns() + (uint64_t)spin_us * 1000;
+    while (now_ns() < end) {
+        ssize_t r = recv(fd, p, n, MSG_DONTWAIT);
+        if (r >= 0) return r;
+        sched_yield();
+    }
+    return -1;
+}
+
 #ifdef OUR_WAITS
 static int ends_wait = -1;                  /* a client's */
 
@@ -212,7 +227,8 @@ static void read_more(int fd, struct rbuf *r, int ep)
 #else
     (void)ep;
 #endif
-    ssize_t k = read_some(fd, r->b + r->tail, READ_SIZE - r->tail, 0);
+    ssize_t k = spin_us ? read_spinning(fd, r->b + r->tail, READ_SIZE - r->tail) : -1;
+    if (k < 0) k = read_some(fd, r->b + r->tail, READ_SIZE - r->tail, 0);
     if (k <= 0) die("recv");
     r->tail += (size_t)k;
 }
@@ -387,6 +403,7 @@ void *srv_open(const struct cfg *c)
 {
     struct server *s = calloc(1, sizeof *s);
     s->c = *c;
+    spin_us = c->spin;
     struct sockaddr_storage ss; socklen_t sl = make_addr(c, &ss);
     s->lfd = make_socket();
     int one = 1;
@@ -470,6 +487,7 @@ struct client {
 void *cli_open(const struct cfg *c, int n)
 {
     struct client *k = calloc(1, sizeof *k);
+    spin_us = c->spin;
     k->fds = calloc((size_t)n, sizeof *k->fds);
     k->in = calloc((size_t)n, sizeof *k->in);
     k->ep = epoll_create1(EPOLL_CLOEXEC);

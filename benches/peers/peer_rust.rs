@@ -34,6 +34,7 @@ pub struct Config {
     path: [c_char; 100],
     port: c_int,
     tcp: c_int,
+    spin: c_int,
 }
 
 impl Config {
@@ -77,6 +78,7 @@ fn options(config: &Config) -> Options {
     check(options.set("port", Some(&config.port.to_string())));
     check(options.set("max_connections", Some("100000")));
     check(options.set("slow_client", Some("block")));
+    check(options.set("spin", Some(&config.spin.to_string())));
     options
 }
 
