@@ -145,11 +145,11 @@ impl State {
     }
 
     /// Whether somebody sleeps who is to know of what another call has read: messages, or the
-    /// beginning of one, which has to be complete in time.
+    /// beginning of one, which has to be complete before they look by themselves.
     pub fn has_news_for_receivers(&self) -> bool {
         self.arrived
             && self.sleepers.has_receivers()
-            && (self.has_arrived() || self.due().is_some())
+            && (self.has_arrived() || self.due().is_some_and(|due| due < self.last_look))
     }
 
     /// Whether a receiver would find something.

@@ -67,6 +67,8 @@ pub(super) struct State {
     /// From the first time that the program asks for the descriptor.
     pub watch: Option<Watch>,
     pub sleepers: Sleepers,
+    /// When the last of the sleeping receivers that were not told of anything looks by itself.
+    pub last_look: Monotonic,
     /// There was no memory for a write: when the next one is due.
     pub starved: Option<Monotonic>,
     pub notes: Notes,
@@ -120,6 +122,7 @@ impl State {
             ],
             scratch: Vec::new(),
             sleepers: Sleepers::default(),
+            last_look: Monotonic::EARLIEST,
             arrived: false,
             changed: false,
             watch: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 
 use super::state::{Link, State};
-use super::waking::Wake;
+use super::waking::{Bed, Wake};
 use crate::sys::{self, Interest, Monotonic, Readiness, StreamSocket, WaitFor};
 use crate::{Error, Message, Result, Status};
 
@@ -47,6 +47,7 @@ impl<'a> Guard<'a> {
         let state = &mut *self.state;
         if state.changed || state.has_news_for_receivers() {
             state.sleepers.tell(self.wake);
+            state.last_look = Monotonic::EARLIEST;
         }
         state.changed = false;
         state.arrived = false;
@@ -96,7 +97,7 @@ impl<'a> Guard<'a> {
             (one, other) => one.or(other),
         };
         self.settle();
-        let bed = self.sleepers.lie_down(purpose == Purpose::Messages);
+        let bed = self.lie_down(purpose == Purpose::Messages, until);
         let result = self.release(|| plan.poll(event.as_fd(), until));
         let wake = self.wake;
         self.sleepers.get_up(bed, wake);
@@ -150,6 +151,16 @@ struct Plan {
 }
 
 impl State {
+    #[inline(always)]
+    fn lie_down(&mut self, receives: bool, until: Option<Monotonic>) -> Bed {
+        if receives {
+            let look = until.unwrap_or(Monotonic::NEVER);
+            let others = self.sleepers.has_receivers();
+            self.last_look = if others { self.last_look.max(look) } else { look };
+        }
+        self.sleepers.lie_down(receives)
+    }
+
     #[inline(always)]
     fn plan(&self, purpose: Purpose) -> Result<Plan> {
         Ok(match &self.link {
@@ -222,5 +233,41 @@ impl Plan {
             (false, true) => sys::poll(&[write, event], timeout),
             (false, false) => sys::poll(&[event], timeout),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, Transport};
+
+    /// Receivers of a message that comes in many pieces are woken by each of them; those that know
+    /// when it has to be complete must not be told again, or they wake each other all the time.
+    #[test]
+    fn a_sleeping_receiver_is_told_only_of_what_is_due_before_it_looks() {
+        let settings = Arc::new(Options::new().unwrap().settings().unwrap());
+        let mut state = State::new(Transport::Unix, "e".into(), settings);
+        let moment = Monotonic::from_nanos;
+        // A connection that is to be made again stands for anything that is due.
+        state.told = true;
+        state.backoff.restart(moment(10));
+        state.arrived = true;
+        let mut news_for = |beds: &[Option<u64>]| {
+            state.last_look = Monotonic::EARLIEST;
+            let beds: Vec<Bed> =
+                beds.iter().map(|until| state.lie_down(true, until.map(moment))).collect();
+            let news = state.has_news_for_receivers();
+            for bed in beds {
+                state.sleepers.get_up(bed, &Wake::default());
+            }
+            news
+        };
+        assert!(!news_for(&[]));
+        assert!(!news_for(&[Some(10)]));
+        assert!(!news_for(&[Some(5), Some(10)]));
+        assert!(news_for(&[Some(11)]));
+        assert!(news_for(&[None]));
+        assert!(news_for(&[None, Some(10)]));
+        assert!(news_for(&[Some(10), None]));
     }
 }

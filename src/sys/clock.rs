@@ -50,6 +50,9 @@ impl Monotonic {
         Monotonic(time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
     }
 
+    pub const EARLIEST: Monotonic = Monotonic(0);
+    pub const NEVER: Monotonic = Monotonic(u64::MAX);
+
     #[cfg(test)]
     pub fn from_nanos(nanos: u64) -> Monotonic {
         Monotonic(nanos)
