@@ -3,8 +3,10 @@
 from collections import namedtuple
 
 # One comparison. `low`: a smaller value is better. `counts` maps a peer, or "" for the others, to
-# how many messages it sends; a peer may bring arguments of its own: "dotsock_open --cork".
-Section = namedtuple("Section", "name title mode args metric low peers counts rounds")
+# how many messages it sends; a peer may bring arguments of its own: "dotsock_open --cork". Of
+# `repeats` runs in a round, one after the other, what counts is their mean.
+Section = namedtuple("Section", "name title mode args metric low peers counts rounds repeats",
+                     defaults=(1,))
 
 # The value of each of `peers` in `section` against that of `reference` in the same round (in section
 # `versus`, where that is another one); without a reference the value itself is what is limited.
@@ -58,6 +60,8 @@ CLIENTS = (10, 100, 1000)
 IDLE = (1, 100, 1000, 9000)
 RATES = (1_000, 100_000, 1_000_000)
 PLACES = {"same": "both on one core", "split": "on two cores", "none": "free to move"}
+# Free to move, a run takes 4 or 60 µs a round trip, by where the scheduler puts its processes.
+PLACEMENTS = 8
 LIBRARIES = ["zmq_ipc", "nng_ipc", "nanomsg_ipc"]
 
 
@@ -78,18 +82,21 @@ def sections():
 
 def round_trips():
     for pin, place in PLACES.items():
-        counts = {"": 20000 if pin == "same" else 6000, **dict.fromkeys(LIBRARIES, 4000)}
+        count = {"same": 20000, "split": 6000, "none": 2000}[pin]
+        others = {"same": 4000, "split": 4000, "none": 1000}[pin]
+        repeats = PLACEMENTS if pin == "none" else 1
+        place += f", mean of {repeats} runs in each round" if repeats > 1 else ""
+        counts = {"": count, **dict.fromkeys(LIBRARIES + ["zmq_tcp"], others)}
         unix = ["raw_block", "raw_epoll", "raw_waits_env", "dotsock", "dotsock_open", "dotsock_run",
                 "dotsock_rust", "raw_block --spin 200", "dotsock --spin 200"]
         yield Section(
             f"rtt {pin}", f"Round trip, 64 bytes, Unix socket, {place}", "rtt",
-            f"--size 64 --pin {pin}", "p50_us", True, unix + LIBRARIES, counts, None)
-        counts = {"": counts[""], "zmq_tcp": 4000}
+            f"--size 64 --pin {pin}", "p50_us", True, unix + LIBRARIES, counts, None, repeats)
+        tcp = ["raw_tcp", "raw_tcp_epoll", "raw_tcp_waits_env", "dotsock_tcp", "dotsock_rust_tcp",
+               "dotsock_tcp --spin 200", "zmq_tcp"]
         yield Section(
             f"rtt tcp {pin}", f"Round trip, 64 bytes, TCP, {place}", "rtt",
-            f"--size 64 --pin {pin}", "p50_us", True,
-            ["raw_tcp", "raw_tcp_epoll", "raw_tcp_waits_env", "dotsock_tcp", "dotsock_rust_tcp",
-             "dotsock_tcp --spin 200", "zmq_tcp"], counts, None)
+            f"--size 64 --pin {pin}", "p50_us", True, tcp, counts, None, repeats)
 
 
 # The raw socket with the same send buffer as the library's: both ends ask for 208 KiB, of which the

@@ -22,6 +22,7 @@ class Results:
     def __init__(self, path):
         self.runs = defaultdict(dict)
         self.failed, self.disturbed, self.total = 0, 0, 0
+        repeats = defaultdict(list)
         for line in path.read_text().splitlines():
             run = json.loads(line)
             self.total += 1
@@ -31,7 +32,9 @@ class Results:
             if run.get("secs", 1) >= 0.3 and run["foreign_pct"] > 15:
                 self.disturbed += 1
             run |= derived(run)
-            self.runs[run["section"], run["entry"]][run["round"]] = run
+            repeats[run["section"], run["entry"], run["round"]].append(run)
+        for (section, entry, number), runs in repeats.items():
+            self.runs[section, entry][number] = mean(runs)
 
     def of(self, section, entry):
         return self.runs.get((section, entry), {})
@@ -49,6 +52,13 @@ class Results:
         pairs = [(mine[number][metric], theirs[number][metric]) for number in mine if number in theirs]
         against = [a - b if minus else a / b for a, b in pairs if b]
         return statistics.median(against) if against else None
+
+
+def mean(runs):
+    """What was measured in one round, where that are several runs."""
+    first = runs[0]
+    return {key: statistics.fmean(run[key] for run in runs) if isinstance(value, (int, float)) else value
+            for key, value in first.items()} if len(runs) > 1 else first
 
 
 def derived(run):

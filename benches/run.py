@@ -49,7 +49,7 @@ def main():
                     continue
                 print(f"\rround {number + 1} of {rounds}: {section.name:20}", end="", flush=True,
                       file=sys.stderr)
-                for entry in section.peers:
+                for entry in section.peers * section.repeats:
                     outcome = measure(options.binaries, section, entry, share, attempts)
                     if outcome is not None:
                         outcome |= {"section": section.name, "entry": entry, "round": number}

@@ -51,6 +51,15 @@ class Report(unittest.TestCase):
         self.assertAlmostEqual(self.results.ratio("rtt same", "dotsock", "p50_us", "raw_block"), 1.1)
         self.assertIsNone(self.results.ratio("rtt same", "nng_ipc", "p50_us", "raw_block"))
 
+    def test_runs_of_one_round_count_with_their_mean(self):
+        source = self.directory / "repeated.jsonl"
+        runs = [run("rtt none", entry, 0, p50_us=p50) for entry, values in
+                {"raw_epoll": (4, 60, 60, 60), "dotsock": (4, 4, 60, 80)}.items() for p50 in values]
+        source.write_text("\n".join(map(json.dumps, runs)))
+        results = report.Results(source)
+        self.assertAlmostEqual(results.median("rtt none", "raw_epoll", "p50_us"), 46)
+        self.assertAlmostEqual(results.ratio("rtt none", "dotsock", "p50_us", "raw_epoll"), 37 / 46)
+
     def test_marks_say_who_missed_them(self):
         row = self.row("round trip, one core")
         self.assertIn("C 1.10; Rust 1.50 **missed**", row)
