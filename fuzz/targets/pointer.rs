@@ -123,7 +123,8 @@ fn nested_keys(value: &Value) -> usize {
         Value::Array(items) => items.iter().map(nested_keys).max().unwrap_or(0),
         Value::Map(pairs) => {
             let of_pair = |(key, value): &(Value, Value)| {
-                let own = if key.is_str() { 0 } else { 1 + nested_keys(key) };
+                let is_text = matches!(key, Value::String(_));
+                let own = if is_text { 0 } else { 1 + nested_keys(key) };
                 own.max(nested_keys(value))
             };
             pairs.iter().map(of_pair).max().unwrap_or(0)

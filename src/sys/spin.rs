@@ -10,8 +10,8 @@ use super::Monotonic;
 /// Who lets others run and comes back so much later had to wait for them: there are not cores
 /// enough. Less is an interrupt, or another one that looks again and again.
 const AWAY: Duration = Duration::from_micros(500);
-/// From then on everybody in this process sleeps at once, for so many times as long, and for twice
-/// as long as the last time where it comes so soon again. A thread that sleeps is let in when there
+/// From then on everybody in this process sleeps at once, for so many times as long, but at least
+/// for twice as long as the last time where it comes so soon again. A thread that sleeps is let in when there
 /// is something for it, one that has let others run only when their time is up.
 const REST: u32 = 8;
 const LONGEST_REST: Duration = Duration::from_secs(1);
@@ -48,10 +48,14 @@ pub(super) fn spin<T>(
 
 #[cold]
 fn rest(now: Monotonic, away: Duration) {
-    let last = Duration::from_nanos(LAST_REST.load(Ordering::Relaxed));
-    let since = now.as_nanos().saturating_sub(RESTS_UNTIL.load(Ordering::Relaxed));
-    let again = Duration::from_nanos(since) < last;
-    let length = if again { 2 * last } else { away.saturating_mul(REST) }.min(LONGEST_REST);
+    let until = RESTS_UNTIL.load(Ordering::Relaxed);
+    let Some(since) = now.as_nanos().checked_sub(until) else {
+        // Another thread was away at the same time, and has said so.
+        return;
+    };
+    let last = LAST_REST.load(Ordering::Relaxed);
+    let repeated = if since < last { 2 * Duration::from_nanos(last) } else { Duration::ZERO };
+    let length = away.saturating_mul(REST).max(repeated).min(LONGEST_REST);
     LAST_REST.store(length.as_nanos() as u64, Ordering::Relaxed);
     RESTS_UNTIL.store(now.after(length).as_nanos(), Ordering::Relaxed);
 }
