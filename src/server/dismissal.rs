@@ -44,7 +44,7 @@ impl Shared {
     pub fn comes_too_late(&self, event: &Happened) -> bool {
         // Without a lock while nobody has asked the engine for anything. Log records are left to
         // the engine: no logger runs between this and the hook.
-        self.io.get().is_some_and(|io| !io.inbox.is_empty())
+        self.io.get().is_some_and(|io| io.has_commands())
             && self.lock_in_engine().has_dismissed(event)
     }
 }

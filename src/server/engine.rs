@@ -198,7 +198,7 @@ impl Engine {
     /// Does what other threads asked for.
     #[inline(always)]
     fn obey(&mut self, shared: &Shared) {
-        if !self.io.inbox.is_empty() {
+        if self.io.has_commands() {
             self.obey_all(shared);
         }
     }
@@ -207,7 +207,8 @@ impl Engine {
     fn obey_all(&mut self, shared: &Shared) {
         // Done with all of them in a moment: nobody has to be woken for them any more.
         self.io.wake.clear();
-        while let Ok(command) = self.io.inbox.try_recv() {
+        let io = self.io.clone();
+        for command in io.take_commands() {
             match command {
                 Command::Dismiss(id) => {
                     self.drop_connection(id);

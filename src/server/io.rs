@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -41,8 +42,11 @@ pub(crate) struct Io {
     pub cancel: EventFd,
     /// Readable while an event is ready that no descriptor tells of.
     pub ready: EventFd,
-    pub commands: Sender<Command>,
-    pub inbox: Receiver<Command>,
+    commands: Sender<Command>,
+    inbox: Receiver<Command>,
+    /// Whether there may be commands in the inbox. With each message somebody looks here, and the
+    /// inbox itself would say so in thirty instructions.
+    has_commands: AtomicBool,
 }
 
 impl Io {
@@ -57,6 +61,7 @@ impl Io {
             ready: EventFd::new()?,
             commands,
             inbox,
+            has_commands: AtomicBool::new(false),
         };
         io.epoll.add(io.wake.as_fd(), Interest::READ, token::WAKE)?;
         io.epoll.add(io.deadline.as_fd(), Interest::READ, token::DEADLINE)?;
@@ -68,6 +73,21 @@ impl Io {
     pub fn ask(&self, command: Command) {
         // The receiver lives as long as the sender: both are ours.
         let _ = self.commands.send(command);
+        self.has_commands.store(true, Ordering::SeqCst);
         self.wake.signal();
+    }
+
+    /// Whether somebody has asked for something that [`take_commands`](Self::take_commands) did not
+    /// give out yet.
+    #[inline(always)]
+    pub fn has_commands(&self) -> bool {
+        self.has_commands.load(Ordering::SeqCst)
+    }
+
+    /// What was asked for until now. With the engine locked.
+    pub fn take_commands(&self) -> impl Iterator<Item = Command> {
+        // Before the first is taken: who asks from here on says so anew.
+        self.has_commands.swap(false, Ordering::SeqCst);
+        self.inbox.try_iter()
     }
 }
