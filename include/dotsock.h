@@ -893,7 +893,8 @@ int sock_send_payload(sock_server *server,
 int sock_server_cork(sock_server *server);
 
 /**
- * Lifts the cork and writes what has collected.
+ * Lifts the cork and writes what has collected. It does not wait: what a client's socket has no room
+ * for is written as soon as there is, with sock_server_open() by sock_server_next().
  *
  * DOTSOCK_E_NOT_RUNNING.
  */

@@ -280,7 +280,8 @@ pub unsafe extern "C" fn sock_server_cork(server: *mut sock_server) -> c_int {
     guard::call(|| unsafe { usable(server) }?.server.cork())
 }
 
-/// Lifts the cork and writes what has collected.
+/// Lifts the cork and writes what has collected. It does not wait: what a client's socket has no room
+/// for is written as soon as there is, with sock_server_open() by sock_server_next().
 ///
 /// DOTSOCK_E_NOT_RUNNING.
 #[unsafe(no_mangle)]

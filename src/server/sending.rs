@@ -90,7 +90,9 @@ impl Server {
         self.shared.cork(true)
     }
 
-    /// Writes what has collected. Errors: [`Status::NotRunning`].
+    /// Writes what has collected. It does not wait: what a client's socket has no room for is written
+    /// as soon as there is, by [`next`](Server::next) where that drives the server. Errors:
+    /// [`Status::NotRunning`].
     pub fn uncork(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.cork(false)

@@ -70,11 +70,24 @@ static long ping(sock_client *client, size_t *bytes)
     return ROUND_TRIPS;
 }
 
+/* Bytes that the socket of the only client had no room for. */
+static uint64_t queued(sock_server *server)
+{
+    sock_client_list *list = sock_server_clients(server);
+    uint64_t bytes = sock_client_list_queued_bytes(list, 0);
+    sock_client_list_free(list);
+    return bytes;
+}
+
 static void flood(const struct path *path, sock_server *server)
 {
     if (path->corked) check(sock_server_cork(server), "sock_server_cork");
     for (int i = 0; i < BURST; i++) send_one(server);
     if (path->corked) check(sock_server_uncork(server), "sock_server_uncork");
+    while (path->opened && queued(server)) {
+        sock_event *event;
+        if (sock_server_next(server, 10, &event) != DOTSOCK_E_TIMEOUT) exit(1);
+    }
 }
 
 static long drink(sock_client *client, size_t *bytes)
