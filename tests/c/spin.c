@@ -165,55 +165,6 @@ static void check_no_signal_missed(wait_fn *wait, void *handle)
         FAIL("%d of %d signals were missed", missed, SIGNALS);
 }
 
-TEST(recv_misses_no_signal_handler_between_two_looks)
-{
-    server = start_server("e", NULL);
-    client = join("e", "spin", LONG, NULL);
-    check_no_signal_missed(wait_for_message, client);
-    sock_client_free(client);
-    sock_server_free(server);
-}
-
-TEST(next_misses_no_signal_handler_between_two_looks)
-{
-    server = new_server(DOTSOCK_UNIX, "e", "spin", LONG, NULL);
-    CHECK_OK(sock_server_open(server));
-    check_no_signal_missed(wait_for_event, server);
-    sock_server_free(server);
-}
-
-static void cancel(int signal)
-{
-    (void)signal;
-    sock_client_cancel(client);
-}
-
-static void *kill_process(void *argument)
-{
-    (void)argument;
-    while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
-        kill(getpid(), SIGUSR1);
-        check_pause();
-    }
-    return NULL;
-}
-
-/* This thread lets signals in, and so the kernel may choose it for one that is sent to the process. */
-TEST(a_cancel_in_a_handler_ends_recv_whichever_thread_it_runs_on)
-{
-    struct sigaction action = {.sa_handler = cancel};
-    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-    server = start_server("e", NULL);
-    client = join("e", "spin", LONG, NULL);
-    pthread_t other = check_thread(kill_process, NULL);
-    for (int round = 0; round < 50; round++)
-        CHECK_STATUS(wait_for_message(client, -1), DOTSOCK_E_CANCELLED);
-    __atomic_store_n(&over, 1, __ATOMIC_SEQ_CST);
-    check_join(other);
-    sock_client_free(client);
-    sock_server_free(server);
-}
-
 static void *disturb(void *thread)
 {
     while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
@@ -256,6 +207,7 @@ TEST(a_signal_handler_ends_recv_while_it_looks)
 {
     server = start_server("e", NULL);
     client = join("e", "spin", LONG, NULL);
+    check_no_signal_missed(wait_for_message, client);
     check_ended_by_handler(wait_for_message, client);
     sock_client_free(client);
     sock_server_free(server);
@@ -265,6 +217,7 @@ TEST(a_signal_handler_ends_next_while_it_looks)
 {
     server = new_server(DOTSOCK_UNIX, "e", "spin", LONG, NULL);
     CHECK_OK(sock_server_open(server));
+    check_no_signal_missed(wait_for_event, server);
     check_ended_by_handler(wait_for_event, server);
     sock_server_free(server);
 }
@@ -273,6 +226,38 @@ TEST(a_signal_handler_ends_run_while_it_looks)
 {
     server = new_server(DOTSOCK_UNIX, "e", "spin", LONG, NULL);
     check_ended_by_handler(run, server);
+    sock_server_free(server);
+}
+
+static void cancel(int signal)
+{
+    (void)signal;
+    sock_client_cancel(client);
+}
+
+static void *kill_process(void *argument)
+{
+    (void)argument;
+    while (!__atomic_load_n(&over, __ATOMIC_SEQ_CST)) {
+        kill(getpid(), SIGUSR1);
+        check_pause();
+    }
+    return NULL;
+}
+
+/* This thread lets signals in, and so the kernel may choose it for one that is sent to the process. */
+TEST(a_cancel_in_a_handler_ends_recv_whichever_thread_it_runs_on)
+{
+    struct sigaction action = {.sa_handler = cancel};
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+    server = start_server("e", NULL);
+    client = join("e", "spin", LONG, NULL);
+    pthread_t other = check_thread(kill_process, NULL);
+    for (int round = 0; round < 50; round++)
+        CHECK_STATUS(wait_for_message(client, -1), DOTSOCK_E_CANCELLED);
+    __atomic_store_n(&over, 1, __ATOMIC_SEQ_CST);
+    check_join(other);
+    sock_client_free(client);
     sock_server_free(server);
 }
 
