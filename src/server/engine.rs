@@ -249,7 +249,9 @@ impl Engine {
     fn attend_others(&mut self, ready: EpollEvent, shared: &Shared) {
         match ready.token() {
             token::LISTENER => sys::uncancelled(|| self.accept(shared)),
-            token::WAKE => self.io.wake.clear(),
+            // Not cleared alone: somebody may have asked since the engine looked last, and have woken
+            // it by this.
+            token::WAKE => self.obey_all(shared),
             token::DEADLINE => self.expire(shared),
             token::TAIL => {
                 self.io.tail.clear();

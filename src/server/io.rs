@@ -91,3 +91,31 @@ impl Io {
         self.inbox.try_iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Event, Options, Server, Transport};
+
+    /// Somebody asks between the engine's look and the wake-up that another one had caused.
+    #[test]
+    fn what_is_asked_just_before_a_wake_up_is_cleared_is_not_slept_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut options = Options::new().unwrap();
+        options.set("socket_dir", directory.path().to_str()).unwrap();
+        let server = Server::new(Transport::Unix, "event", &options).unwrap();
+        server.open().unwrap();
+        let _peer = UnixStream::connect(directory.path().join("event.sock")).unwrap();
+        let patience = Some(Duration::from_secs(10));
+        let Ok(Event::Connected { client_id, .. }) = server.next(patience) else {
+            panic!("nobody has come")
+        };
+        server.disconnect_client(&client_id).unwrap();
+        server.shared.io.get().unwrap().has_commands.store(false, Ordering::SeqCst);
+        let event = server.next(patience);
+        assert!(matches!(event, Ok(Event::Disconnected { .. })), "{event:?}");
+    }
+}

@@ -11,8 +11,8 @@ use super::Monotonic;
 /// enough. Less is an interrupt, or another one that looks again and again.
 const AWAY: Duration = Duration::from_micros(500);
 /// From then on everybody in this process sleeps at once, for so many times as long, but at least
-/// for twice as long as the last time where it comes so soon again. A thread that sleeps is let in when there
-/// is something for it, one that has let others run only when their time is up.
+/// for twice as long as the last time where it comes so soon again. A thread that sleeps is let in
+/// when there is something for it, one that has let others run only when their time is up.
 const REST: u32 = 8;
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
