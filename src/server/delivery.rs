@@ -186,10 +186,15 @@ impl Delivery {
         for (id, client) in &mut self.clients {
             if !client.waiting.is_empty() || !client.has_room(length, &self.common) {
                 let in_reach = client.write(*id, &mut self.common);
+                let lacks_room =
+                    !client.waiting.is_empty() || !client.has_room(length, &self.common);
                 if in_reach
-                    && (!client.waiting.is_empty() || !client.has_room(length, &self.common))
+                    && lacks_room
+                    && !wait.join(*id, client, &mut self.common)
+                    && !client.waiting.is_empty()
                 {
-                    wait.join(*id, client, &mut self.common);
+                    // Nothing is offered to it below, which would count what it misses.
+                    client.miss(*id, 1, &mut self.common);
                 }
             }
         }
@@ -311,7 +316,9 @@ impl Delivery {
             }
             if !client.waiting.is_empty() || !client.has_room(length, common) {
                 let mut wait = Wait::new(frame);
-                wait.join(id, client, common);
+                if !wait.join(id, client, common) {
+                    return Err(Error::no_memory(length));
+                }
                 return Ok(Some(Unfinished::Wait(wait)));
             }
         }

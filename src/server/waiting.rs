@@ -38,15 +38,17 @@ pub(crate) struct Pace(Vec<(u64, Arc<StreamSocket>)>);
 pub(crate) const PACE: Duration = Duration::from_millis(20);
 
 impl Pace {
+    /// Where there is no memory to remember it, the engine writes to it instead.
     pub fn add(&mut self, id: u64, client: &mut Recipient) {
-        client.set_paced(true);
-        self.0.push((id, client.socket.clone()));
+        if self.0.try_reserve(1).is_ok() {
+            client.set_paced(true);
+            self.0.push((id, client.socket.clone()));
+        }
     }
 
     /// Waits, without a lock, for one of the sockets.
     pub fn sleep(&self, timeout: Duration) -> std::io::Result<Readiness> {
-        let sockets = self.0.iter().map(|(_, socket)| (socket.as_fd(), WaitFor::Write));
-        sys::poll(&sockets.collect::<Vec<_>>(), Some(timeout))
+        sys::poll_for_room(&[], self.0.iter().map(|(_, socket)| socket.as_fd()), timeout)
     }
 
     /// Writes what there is room for; `over`, the engine sees to the rest. `false` when nothing is
@@ -81,8 +83,8 @@ pub(crate) struct Wait {
     lacking: Vec<u64>,
     /// Clients that went away meanwhile.
     gone: u64,
-    /// For one of the clients that it is first in line for, there was no memory to write or to
-    /// queue with.
+    /// For one of the clients that it is first in line for, there was no memory to write, to queue
+    /// or to wait with.
     starved: bool,
 }
 
@@ -92,11 +94,15 @@ impl Wait {
         Wait { frame, waiter, lacking: Vec::new(), gone: 0, starved: false }
     }
 
-    /// Gets in line for one more client.
-    pub fn join(&mut self, id: u64, client: &mut Recipient, common: &mut Common) {
+    /// Gets in line for one more client; `false` where there is no memory for that.
+    pub fn join(&mut self, id: u64, client: &mut Recipient, common: &mut Common) -> bool {
+        if client.waiting.try_reserve(1).is_err() || self.lacking.try_reserve(1).is_err() {
+            return false;
+        }
         client.waiting.push_back(self.waiter.clone());
         client.settle(id, client.is_watched(), common);
         self.lacking.push(id);
+        true
     }
 
     pub fn is_over(&self) -> bool {
@@ -165,14 +171,22 @@ impl Wait {
         }
     }
 
-    /// The sockets whose next room is for this frame.
-    pub fn sockets(&self, delivery: &Delivery) -> Vec<Arc<StreamSocket>> {
+    /// The sockets whose next room is for this frame, as many as there is memory for.
+    pub fn sockets(&mut self, delivery: &Delivery) -> Vec<Arc<StreamSocket>> {
         let first = |client: &&Recipient| {
             !client.is_starved()
                 && client.waiting.front().is_some_and(|first| Arc::ptr_eq(first, &self.waiter))
         };
         let clients = self.lacking.iter().filter_map(|id| delivery.clients.get(id));
-        clients.filter(first).map(|client| client.socket.clone()).collect()
+        let mut sockets = Vec::new();
+        for client in clients.filter(first) {
+            if sockets.try_reserve(1).is_err() {
+                self.starved = true;
+                break;
+            }
+            sockets.push(client.socket.clone());
+        }
+        sockets
     }
 
     /// Waits, without a lock, until something may have changed.
@@ -182,14 +196,12 @@ impl Wait {
         cancel: &EventFd,
         timeout: Duration,
     ) -> std::io::Result<Readiness> {
-        let mut watched = vec![(cancel.as_fd(), WaitFor::Read)];
-        if let Some(wake) = &self.waiter.0 {
-            watched.push((wake.as_fd(), WaitFor::Read));
-        }
+        let cancel = (cancel.as_fd(), WaitFor::Read);
+        let wake = self.waiter.0.as_ref().map_or(cancel, |wake| (wake.as_fd(), WaitFor::Read));
         let is_blind = self.starved || self.waiter.0.is_none();
         let timeout = if is_blind { timeout.min(BLIND) } else { timeout };
-        watched.extend(sockets.iter().map(|socket| (socket.as_fd(), WaitFor::Write)));
-        let result = sys::poll(&watched, Some(timeout));
+        let sockets = sockets.iter().map(|socket| socket.as_fd());
+        let result = sys::poll_for_room(&[cancel, wake], sockets, timeout);
         if result.is_err() {
             // Not even memory to wait with: it would try again at once, for ever.
             std::thread::sleep(timeout.min(BLIND));

@@ -20,7 +20,7 @@ pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
 pub(crate) use log_descriptor::{check_open, write_once};
-pub(crate) use poll::{Readiness, WaitFor, poll, poll_spinning};
+pub(crate) use poll::{Readiness, WaitFor, poll, poll_for_room, poll_spinning};
 pub(crate) use process::{
     Process, SignalsBlocked, ThreadMark, in_secure_mode, spawn_without_signals,
 };

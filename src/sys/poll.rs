@@ -23,33 +23,46 @@ pub(crate) enum Readiness {
     Interrupted,
 }
 
-/// Waits until one of the descriptors is ready, or for `timeout` (`None`: without end).
+/// How many descriptors can be waited for without memory to list them in.
+const FEW: usize = 4;
+
+/// Waits until one of the descriptors, four at most, is ready, or for `timeout` (`None`: without
+/// end).
 #[inline(always)]
 pub(crate) fn poll(
     watched: &[(BorrowedFd, WaitFor)],
     timeout: Option<Duration>,
 ) -> io::Result<Readiness> {
-    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
-    if watched.len() > few.len() {
-        return poll_many(watched, timeout);
-    }
+    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; FEW];
     for (to, from) in few.iter_mut().zip(watched) {
         *to = entry(from);
     }
     poll_entries(&mut few[..watched.len()], timeout, None)
 }
 
-/// The same, but it looks again and again for `length` before it sleeps. It returns as early for a
-/// signal handler as [`poll`] does: signals are let in only where the kernel tells of them. For four
-/// descriptors at most.
+/// Waits until one of any number of sockets has room, one of `others` is ready, or for `timeout`.
+/// Fails with `OutOfMemory` where there is none to list them in.
+pub(crate) fn poll_for_room<'a>(
+    others: &[(BorrowedFd, WaitFor)],
+    sockets: impl ExactSizeIterator<Item = BorrowedFd<'a>>,
+    timeout: Duration,
+) -> io::Result<Readiness> {
+    let mut entries = Vec::new();
+    entries.try_reserve_exact(others.len() + sockets.len())?;
+    entries.extend(others.iter().map(entry));
+    entries.extend(sockets.map(|socket| entry(&(socket, WaitFor::Write))));
+    poll_entries(&mut entries, Some(timeout), None)
+}
+
+/// [`poll`], but it looks again and again for `length` before it sleeps. It returns as early for a
+/// signal handler as that does: signals are let in only where the kernel tells of them.
 #[inline(never)]
 pub(crate) fn poll_spinning(
     watched: &[(BorrowedFd, WaitFor)],
     timeout: Option<Duration>,
     length: Duration,
 ) -> io::Result<Readiness> {
-    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 4];
-    debug_assert!(watched.len() <= few.len());
+    let mut few = [libc::pollfd { fd: -1, events: 0, revents: 0 }; FEW];
     let entries = &mut few[..watched.len()];
     for (to, from) in entries.iter_mut().zip(watched) {
         *to = entry(from);
@@ -66,15 +79,6 @@ pub(crate) fn poll_spinning(
     let spent = Monotonic::now().since(start);
     let left = timeout.map(|timeout| timeout.saturating_sub(spent));
     poll_entries(entries, left, Some(blocked.before()))
-}
-
-#[cold]
-fn poll_many(
-    watched: &[(BorrowedFd, WaitFor)],
-    timeout: Option<Duration>,
-) -> io::Result<Readiness> {
-    let mut entries: Vec<libc::pollfd> = watched.iter().map(entry).collect();
-    poll_entries(&mut entries, timeout, None)
 }
 
 #[inline(always)]

@@ -552,9 +552,13 @@ static int unmark(void *block)
     return 1;
 }
 
+static _Atomic size_t least = FAULT_LARGE;
+
+void fault_least(size_t size) { atomic_store(&least, size); }
+
 static int has_none(size_t size, const void *caller)
 {
-    if (size < FAULT_LARGE || !fails(CALL_MALLOC, caller))
+    if (size < atomic_load(&least) || !fails(CALL_MALLOC, caller))
         return 0;
     errno = ENOMEM;
     return 1;

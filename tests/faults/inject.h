@@ -44,7 +44,7 @@ enum fault_call {
     CALL_MMAP,
     CALL_MADVISE,
     CALL_THREAD, /* pthread_create */
-    CALL_MALLOC, /* every allocation of FAULT_LARGE bytes or more */
+    CALL_MALLOC, /* every allocation of FAULT_LARGE bytes or more, or see fault_least() */
     CALLS
 };
 
@@ -70,6 +70,8 @@ const char *fault_name(int call);
 
 /* Counts from 0 again and makes calls fail as `plan` says, or (NULL) counts only. */
 void fault_begin(const struct fault_plan *plan);
+/* From now on every allocation of so many bytes counts as CALL_MALLOC. */
+void fault_least(size_t size);
 /* Lets everything through from now on. */
 void fault_end(void);
 /* How often the library called this function since fault_begin. */

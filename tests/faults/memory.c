@@ -207,14 +207,19 @@ static void a_backlog(void)
     finish();
 }
 
-static void many_clients(void)
+static void allow_descriptors(void)
 {
-    enum { MANY = 800 };
-    int fds[MANY];
     struct rlimit limit;
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max < 2048 ? limit.rlim_max : 2048;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static void many_clients(void)
+{
+    enum { MANY = 800 };
+    int fds[MANY];
+    allow_descriptors();
     begin("drop_oldest", "0");
     for (int i = 0; i < MANY; i++)
         fds[i] = bare_socket();
@@ -229,6 +234,32 @@ static void many_clients(void)
     if (fault_calls(CALL_MALLOC) > before + 10)
         fail("what a broadcast leaves for %d clients was copied %llu times", MANY,
              (unsigned long long)(fault_calls(CALL_MALLOC) - before));
+    MUST(sock_server_stop(server));
+    pump(0);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    finish();
+}
+
+/* What a sender lists that waits for so many is less than FAULT_LARGE bytes, but clients size it. */
+static void many_slow_clients(void)
+{
+    enum { MANY = 800, LISTED = 6000, SENT = 10 };
+    int fds[MANY];
+    allow_descriptors();
+    begin("block", "0");
+    for (int i = 0; i < MANY; i++)
+        fds[i] = bare_socket();
+    pump(0);
+    fault_least(LISTED);
+    /* They fill the sockets, then the queues; the last ones find no room. */
+    for (int64_t number = 1; number <= SENT; number++) {
+        struct numbered what = {.from = -1, .number = number, .size = NUMBERED_MOST};
+        is_fine(sock_send_data(server, DOTSOCK_DATA, bytes, numbered_encode(bytes, &what), NULL));
+    }
+    if (stat_of("clients") == MANY && stat_of("messages_dropped") < MANY)
+        fail("%lld messages were dropped", (long long)stat_of("messages_dropped"));
+    fault_least(FAULT_LARGE);
     MUST(sock_server_stop(server));
     pump(0);
     for (int i = 0; i < MANY; i++)
@@ -389,6 +420,7 @@ static const struct {
              {"slow clients, block, large", block_and_large},
              {"a backlog", a_backlog},
              {"800 clients", many_clients},
+             {"800 slow clients, block", many_slow_clients},
              {"800 messages at the end", many_at_the_end},
              {"large messages from a client", large_from_client},
              {"messages, JSON and payloads", messages}};

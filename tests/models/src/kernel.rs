@@ -135,6 +135,15 @@ pub fn poll(of: &[(BorrowedFd, WaitFor)], _: Option<Duration>) -> std::io::Resul
     Ok(Readiness::Ready)
 }
 
+pub fn poll_for_room<'a>(
+    others: &[(BorrowedFd, WaitFor)],
+    sockets: impl ExactSizeIterator<Item = BorrowedFd<'a>>,
+    _: Duration,
+) -> std::io::Result<Readiness> {
+    let sockets = sockets.map(|socket| (socket, WaitFor::Write));
+    poll(&others.iter().copied().chain(sockets).collect::<Vec<_>>(), None)
+}
+
 /// A cell that promises no more than acquire and release, as that of once_cell does.
 #[derive(Debug)]
 pub struct OnceCell<T> {

@@ -10,7 +10,7 @@ pub mod line;
 
 /// What the checked files use of the library.
 pub mod sys {
-    pub use crate::kernel::{EventFd, Readiness, StreamSocket, WaitFor, poll};
+    pub use crate::kernel::{EventFd, Readiness, StreamSocket, WaitFor, poll_for_room};
 }
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -63,7 +63,7 @@ impl Server {
                 client.write(CLIENT, common);
                 return true;
             }
-            wait.join(CLIENT, client, common);
+            assert!(wait.join(CLIENT, client, common));
         }
         self.wait_for_room(wait, cancels)
     }
