@@ -30,6 +30,9 @@ const EMPTY_MAP: &[u8] = &[0x80];
 const STAMPS: usize =
     TIMESTAMP_MS.len() + 9 + TIMESTAMP_ISO.len() + 2 + Iso::USUAL_LEN + MESSAGE_TYPE.len();
 
+/// At least what a usual head takes beside the name of the event.
+const USUAL_HEAD: usize = 120;
+
 /// The longest body whose frame is still counted in 32 bits.
 pub(crate) const LONGEST_BODY: usize = u32::MAX as usize - HEADER;
 
@@ -226,7 +229,8 @@ pub(crate) struct Template {
 
 impl Template {
     pub fn new(event_name: &str, message_type: MessageType) -> Template {
-        let mut bytes = vec![0; HEADER];
+        let mut bytes = Vec::with_capacity(USUAL_HEAD + event_name.len());
+        bytes.extend_from_slice(&[0; HEADER]);
         bytes.extend_from_slice(BEGIN);
         write_str(&mut bytes, event_name);
         let name_end = bytes.len();

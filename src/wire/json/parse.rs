@@ -46,6 +46,8 @@ impl<'a> Parser<'a> {
     }
 
     fn run(mut self) -> Result<Vec<u8>> {
+        // Nearly always enough: only fractions and escapes can take more than their text.
+        reserve(&mut self.out, self.json.len())?;
         loop {
             self.skip_space();
             let is_whole = match self.peek() {
@@ -143,14 +145,16 @@ impl<'a> Parser<'a> {
             count = self.drop_repeated_keys(first_pair, count)?;
             self.pairs.truncate(first_pair);
         }
-        let mut bytes = Vec::with_capacity(5);
-        // Writing to a Vec cannot fail.
+        let mut room = [0; 5];
+        let mut rest = &mut room[..];
+        // It is the longest that there is.
         let _ = match is_object {
-            true => encode::write_map_len(&mut bytes, count).map(drop),
-            false => encode::write_array_len(&mut bytes, count).map(drop),
+            true => encode::write_map_len(&mut rest, count).map(drop),
+            false => encode::write_array_len(&mut rest, count).map(drop),
         };
-        reserve(&mut self.out, bytes.len())?;
-        self.out.splice(head..head + 1, bytes);
+        let size = 5 - rest.len();
+        reserve(&mut self.out, size - 1)?;
+        self.out.splice(head..head + 1, room[..size].iter().copied());
         Ok(())
     }
 
@@ -234,7 +238,7 @@ impl<'a> Parser<'a> {
             self.digits()?;
         }
         let text = &self.json[start..self.at];
-        let mut bytes = Vec::with_capacity(9);
+        reserve(&mut self.out, 9)?;
         // Writing to a Vec cannot fail.
         if !is_integer {
             let number = text.parse().unwrap_or(f64::INFINITY);
@@ -242,16 +246,16 @@ impl<'a> Parser<'a> {
                 self.at = start;
                 return Err(self.error("the number is too large for a double"));
             }
-            let _ = encode::write_f64(&mut bytes, number);
+            let _ = encode::write_f64(&mut self.out, number);
         } else if let Ok(number) = text.parse() {
-            let _ = encode::write_uint(&mut bytes, number);
+            let _ = encode::write_uint(&mut self.out, number);
         } else if let Ok(number) = text.parse() {
-            let _ = encode::write_sint(&mut bytes, number);
+            let _ = encode::write_sint(&mut self.out, number);
         } else {
             self.at = start;
             return Err(self.error("an integer must be within -2^63 and 2^64-1"));
         }
-        self.write(&bytes)
+        Ok(())
     }
 
     /// Reads past digits, of which there must be one.

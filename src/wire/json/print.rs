@@ -15,6 +15,7 @@ const DEEPEST_KEY: usize = 4;
 /// The JSON text of well-formed MessagePack.
 pub(crate) fn to_json(msgpack: &[u8]) -> Result<String> {
     let mut out = String::new();
+    reserve(&mut out, msgpack.len() + msgpack.len() / 4 + 16)?;
     print(msgpack, 0, &mut out)?;
     Ok(out)
 }
