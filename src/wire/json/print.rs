@@ -15,7 +15,8 @@ const DEEPEST_KEY: usize = 4;
 /// The JSON text of well-formed MessagePack.
 pub(crate) fn to_json(msgpack: &[u8]) -> Result<String> {
     let mut out = String::new();
-    reserve(&mut out, msgpack.len() + msgpack.len() / 4 + 16)?;
+    // Often enough, with what a number asks for at the end.
+    reserve(&mut out, msgpack.len() + msgpack.len() / 4 + LONGEST_NUMBER)?;
     print(msgpack, 0, &mut out)?;
     Ok(out)
 }
@@ -204,9 +205,12 @@ fn print_base64(bytes: &[u8], out: &mut String) -> Result<()> {
     push(out, "\"")
 }
 
-/// Pushes what is short: the longest, a double, has 24 bytes, a timestamp 46.
+/// A double has up to 24 bytes, a timestamp 46.
+const LONGEST_NUMBER: usize = 64;
+
+/// Pushes what is short.
 fn push_number(out: &mut String, number: std::fmt::Arguments) -> Result<()> {
-    reserve(out, 64)?;
+    reserve(out, LONGEST_NUMBER)?;
     // Writing to a String cannot fail.
     let _ = out.write_fmt(number);
     Ok(())
