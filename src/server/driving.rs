@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::engine::{BATCH, Happened};
 use super::io::Io;
 use super::shared::{Mode, Phase, Shared, State};
+use super::waiting::BLIND;
 use crate::deferred;
 use crate::sys::{self, EpollEvent, Monotonic, Readiness, WaitFor};
 
@@ -152,6 +153,11 @@ impl<'a> Driver<'a> {
             Duration::ZERO => sys::poll(watched, limit),
             spin => sys::poll_spinning(watched, limit, spin),
         };
+        if result.is_err() {
+            // No memory to wait with, or a limit of the process below the number of descriptors: it
+            // would try again at once, for ever.
+            std::thread::sleep(limit.unwrap_or(BLIND).min(BLIND));
+        }
         let interrupted = matches!(result, Ok(Readiness::Interrupted));
         !interrupted || self.shared.cancels.is_pending()
     }

@@ -71,9 +71,9 @@ impl Pace {
     }
 }
 
-/// Without a descriptor to be woken by, or memory to write with, a waiting thread looks again by the
-/// clock.
-const BLIND: Duration = Duration::from_millis(10);
+/// Without a descriptor to be woken by, or memory to write or to wait with, a waiting thread looks
+/// again by the clock.
+pub(super) const BLIND: Duration = Duration::from_millis(10);
 
 /// One frame that waits for room in the outboxes of some clients. The thread that waits writes to
 /// them itself, so that it depends on no loop.

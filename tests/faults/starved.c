@@ -242,6 +242,24 @@ static void server_cannot_wait(void)
     finish();
 }
 
+/* What drives a server has not even memory to wait with. */
+static void server_cannot_wait_for_clients(void)
+{
+    doing = "next, without memory for poll";
+    begin(DOTSOCK_UNIX, 0, "drop_oldest", "");
+    deny(CALL_POLL, ENOMEM, 1);
+    sock_event *event = NULL;
+    if (sock_server_next(server, FOR_MS / 2, &event) != DOTSOCK_E_TIMEOUT)
+        fail("%s", sock_last_error());
+    say(1, 100);
+    MUST(sock_server_next(server, PATIENCE_MS, &event));
+    if (sock_event_kind(event) != DOTSOCK_MESSAGE_RECEIVED)
+        fail("an event of kind %d", sock_event_kind(event));
+    sock_event_free(event);
+    check_attempts(5);
+    finish();
+}
+
 /* One that is gone altogether, while the server still has something for it: epoll says so without
  * end, and nobody has asked it. */
 static void server_takes_leave(void)
@@ -365,6 +383,7 @@ int main(void)
             }
     }
     server_cannot_wait();
+    server_cannot_wait_for_clients();
     server_takes_leave();
     for (int threaded = 0; threaded < 2; threaded++)
         for (uint64_t message = 1; message <= 3; message++)
