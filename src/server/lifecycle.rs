@@ -133,8 +133,8 @@ impl Shared {
         if self.settings.blocking_mode {
             return self.run();
         }
-        self.listen(Mode::Thread)?;
         self.reap_thread();
+        self.listen(Mode::Thread)?;
         let shared = self.clone();
         let name = format!("dotsock-{}", self.event_name);
         // Locked, so that nobody can wait for the end of the thread before it is known.
@@ -260,36 +260,40 @@ impl Shared {
         }
     }
 
-    fn next_event(&self, mut state: Locked, patience: Patience) -> Result<Happened> {
-        while state.phase == Phase::Stopping(Mode::Open)
-            && state.driver != Some(ThreadMark::current())
-        {
-            let Some(remaining) = patience.remaining() else { return Err(nothing_in_time()) };
-            self.wait_for_change(&mut state, remaining);
-        }
-        let left = !state.leftover.is_empty();
-        match state.phase {
-            Phase::Running(Mode::Open) if !left => state.delivery.write_collected(),
-            Phase::Running(Mode::Open) | Phase::Idle => {
-                if (left || state.end_untold) && !patience.polls() && self.take_cancel(&state) {
-                    return Err(cancelled());
+    fn next_event<'a>(&'a self, mut state: Locked<'a>, patience: Patience) -> Result<Happened> {
+        loop {
+            while state.phase == Phase::Stopping(Mode::Open)
+                && state.driver != Some(ThreadMark::current())
+            {
+                let Some(remaining) = patience.remaining() else { return Err(nothing_in_time()) };
+                self.wait_for_change(&mut state, remaining);
+            }
+            let left = !state.leftover.is_empty();
+            match state.phase {
+                Phase::Running(Mode::Open) if !left => state.delivery.write_collected(),
+                Phase::Running(Mode::Open) | Phase::Idle => {
+                    if (left || state.end_untold) && !patience.polls() && self.take_cancel(&state) {
+                        return Err(cancelled());
+                    }
+                    let event = state.leftover.pop_front();
+                    state.end_untold &= event.is_some();
+                    return event.ok_or_else(|| self.not_running());
                 }
-                let event = state.leftover.pop_front();
-                state.end_untold &= event.is_some();
-                return event.ok_or_else(|| self.not_running());
+                _ => return Err(self.running_already()),
             }
-            _ => return Err(self.running_already()),
-        }
-        let mut driver = Driver::new(self, &state, Mode::Open);
-        drop(state);
-        match driver.turn(patience) {
-            Turn::Event(event) => Ok(event),
-            Turn::Stopping => {
-                self.check_process().and_then(|()| self.next_event(self.lock(), patience))
-            }
-            Turn::TimedOut => Err(nothing_in_time()),
-            Turn::Cancelled => Err(cancelled()),
-            Turn::Interrupted => Err(interrupted()),
+            let mut driver = Driver::new(self, &state, Mode::Open);
+            drop(state);
+            return match driver.turn(patience) {
+                Turn::Event(event) => Ok(event),
+                Turn::Stopping => {
+                    self.check_process()?;
+                    state = self.lock();
+                    continue;
+                }
+                Turn::TimedOut => Err(nothing_in_time()),
+                Turn::Cancelled => Err(cancelled()),
+                Turn::Interrupted => Err(interrupted()),
+            };
         }
     }
 
