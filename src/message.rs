@@ -207,7 +207,7 @@ impl Message {
         stamp: &Stamp,
     ) -> Result<Message> {
         let template = Template::new(event_name, message_type);
-        let mut frame = new_frame(template.head_len() + data.len())?;
+        let mut frame = new_frame(template.head_len() - HEADER + data.len())?;
         let fields = template.write_head(stamp, data.len(), &mut frame);
         frame.extend_from_slice(data);
         Message::from_frame(frame, fields)
