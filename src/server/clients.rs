@@ -2,7 +2,7 @@
 
 use super::Server;
 use super::recipient::Recipient;
-use super::shared::{client_id, parse_client_id};
+use super::shared::{client_id, no_client, parse_client_id};
 use crate::transport::Peer;
 use crate::{Error, Result};
 
@@ -55,7 +55,7 @@ impl Server {
         let client = parse_client_id(client_id)
             .and_then(|id| state.delivery.clients.get_key_value(&id).map(describe));
         drop(state);
-        client.ok_or_else(|| self.shared.no_client(client_id))
+        client.ok_or_else(|| no_client(client_id))
     }
 }
 

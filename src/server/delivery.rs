@@ -13,6 +13,7 @@ use super::load::Load;
 use super::outbox::Sent;
 use super::recipient::{Offer, Recipient};
 use super::segment::{Batch, Segment};
+use super::shared::{client_id, no_client};
 use super::waiting::{Pace, Unfinished, Wait};
 use crate::notes::Notes;
 use crate::settings::{Settings, SlowClient};
@@ -290,7 +291,7 @@ impl Delivery {
         let (corked, write) = (self.burst.corked, self.by_sender());
         let client = match self.clients.get_mut(&id) {
             Some(client) if !client.is_broken() => client,
-            _ => return Err(no_client(id)),
+            _ => return Err(out_of_reach(id)),
         };
         let common = &mut self.common;
         if !corked && !client.is_behind() {
@@ -305,14 +306,14 @@ impl Delivery {
             };
             return match give(client, id, &mut load, write, &mut self.pace, common)? {
                 true => Ok(self.pace.take().map(Unfinished::Pace)),
-                false => Err(no_client(id)),
+                false => Err(out_of_reach(id)),
             };
         }
         let frame = Arc::new(common.frame(out)?);
         if common.settings.slow_client == SlowClient::Block {
             let full = !client.waiting.is_empty() || !client.has_room(length, common);
             if full && !client.write(id, common) {
-                return Err(no_client(id));
+                return Err(out_of_reach(id));
             }
             if !client.waiting.is_empty() || !client.has_room(length, common) {
                 let mut wait = Wait::new(frame);
@@ -323,7 +324,7 @@ impl Delivery {
             }
         }
         match client.offer(id, &frame, common) {
-            Offer::Gone => Err(no_client(id)),
+            Offer::Gone => Err(out_of_reach(id)),
             Offer::Refused => Err(full(id, common.settings.client_queue_size)),
             Offer::NoMemory => Err(Error::no_memory(length)),
             Offer::Taken => Ok(None),
@@ -488,9 +489,8 @@ fn give(
 }
 
 #[cold]
-fn no_client(id: u64) -> Error {
-    let text = format!("Client '{}' is not connected (any more)", super::client_id(id));
-    Error::new(Status::NoClient, text)
+fn out_of_reach(id: u64) -> Error {
+    no_client(&client_id(id))
 }
 
 #[cold]
@@ -498,7 +498,7 @@ fn full(id: u64, limit: usize) -> Error {
     let text = format!(
         "Client '{}' reads too slowly: {limit} bytes (client_queue_size) wait for it already. \
          Send again later, or choose another slow_client policy",
-        super::client_id(id)
+        client_id(id)
     );
     Error::new(Status::Full, text)
 }

@@ -7,7 +7,7 @@
 use super::Server;
 use super::engine::Happened;
 use super::io::Command;
-use super::shared::{Shared, State, parse_client_id};
+use super::shared::{Shared, State, no_client, parse_client_id};
 use crate::Result;
 
 impl Server {
@@ -26,7 +26,7 @@ impl Shared {
     /// Tells a client to leave. It is unknown from now on.
     pub fn disconnect_client(&self, client: &str) -> Result<()> {
         let is_known = parse_client_id(client).is_some_and(|id| self.dismiss(&mut self.lock(), id));
-        if is_known { Ok(()) } else { Err(self.no_client(client)) }
+        if is_known { Ok(()) } else { Err(no_client(client)) }
     }
 
     /// `false` when nobody has this id.

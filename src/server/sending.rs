@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Server;
 use super::common::Outgoing;
-use super::shared::{Mode, Phase, Shared, State, parse_client_id};
+use super::shared::{Mode, Phase, Shared, State, no_client, parse_client_id};
 use super::waiting::{PACE, Pace, Unfinished, Wait};
 use crate::sys::{Monotonic, Readiness, WallClock};
 use crate::wire::{envelope, frame, json};
@@ -109,14 +109,15 @@ impl Shared {
             return Err(self.not_running());
         }
         let body = state.delivery.common.frame_len(out) - frame::HEADER;
-        if body > self.settings.max_message_size.min(envelope::LONGEST_BODY) {
+        let limit = self.settings.max_message_size.min(envelope::LONGEST_BODY);
+        if body > limit {
             drop(state);
-            return Err(self.too_large(body));
+            return Err(envelope::too_large(body, limit));
         }
         let sent = match client {
             None => state.delivery.broadcast(out),
             Some(client) => {
-                let id = parse_client_id(client).ok_or_else(|| self.no_client(client))?;
+                let id = parse_client_id(client).ok_or_else(|| no_client(client))?;
                 state.delivery.unicast(id, out)
             }
         };
@@ -155,18 +156,10 @@ impl Shared {
         match out {
             Outgoing::Payload(message_type, data) => envelope::check_payload(data, max_depth)
                 .map(|data| Outgoing::Payload(message_type, data)),
-            Outgoing::Message(message) => match envelope::check(message.frame(), max_depth) {
-                Ok(_) => Ok(out),
-                Err(reason) => Err(Error::new(Status::Message, reason)),
-            },
+            Outgoing::Message(message) => {
+                envelope::check_sendable(message.frame(), max_depth).map(|()| out)
+            }
         }
-    }
-
-    #[cold]
-    fn too_large(&self, body: usize) -> Error {
-        let limit = self.settings.max_message_size.min(envelope::LONGEST_BODY);
-        let text = format!("The message is too large: {body} > {limit} bytes (max_message_size)");
-        Error::new(Status::Message, text)
     }
 
     /// Waits until a frame has got into every outbox that had no room for it. A broadcast is a
@@ -186,7 +179,7 @@ impl Shared {
             if wait.is_over() {
                 let gone = wait.gone();
                 return match client {
-                    Some(client) if gone > 0 => Err(self.no_client(client)),
+                    Some(client) if gone > 0 => Err(no_client(client)),
                     Some(_) => Ok(()),
                     None => {
                         state.delivery.common.dropped += gone;
@@ -195,9 +188,9 @@ impl Shared {
                 };
             }
             let remaining = deadline.remaining();
-            if let Some(error) = self.end_of_wait(&state, cancels, interrupted, remaining) {
+            if let Some(status) = self.end_of_wait(&state, cancels, interrupted, remaining) {
                 wait.give_up(&mut state.delivery, client.is_none());
-                return if client.is_some() { Err(error) } else { Ok(()) };
+                return client.map_or(Ok(()), |client| Err(self.not_queued(status, client, limit)));
             }
             if state.phase == Phase::Running(Mode::Thread) {
                 // It ended the sends that waited then. Its loop, which takes it at other times, may
@@ -220,27 +213,37 @@ impl Shared {
         cancels: u64,
         interrupted: bool,
         remaining: Duration,
-    ) -> Option<Error> {
-        let Phase::Running(mode) = state.phase else { return Some(self.not_running()) };
+    ) -> Option<Status> {
+        let Phase::Running(mode) = state.phase else { return Some(Status::NotRunning) };
         // A server on its own thread has no loop that a cancel would be kept for.
         let pending = mode != Mode::Thread && self.cancels.is_pending();
         if pending || self.cancels.asked() != cancels {
-            return Some(Error::new(
-                Status::Cancelled,
-                "A send that waited for room was cancelled",
-            ));
+            return Some(Status::Cancelled);
         }
         if interrupted {
-            let text = "A send that waited for room was ended by a signal handler: send again";
-            return Some(Error::new(Status::Interrupted, text));
+            return Some(Status::Interrupted);
         }
-        remaining.is_zero().then(|| {
-            Error::new(
-                Status::Timeout,
-                "A client's queue had no room in time (client_queue_size, send_timeout, \
-                 default_timeout): it reads too slowly",
-            )
-        })
+        remaining.is_zero().then_some(Status::Timeout)
+    }
+
+    /// What a unicast says that has waited for room in vain.
+    fn not_queued(&self, status: Status, client: &str, waited: Duration) -> Error {
+        let text = match status {
+            Status::Cancelled => "The wait for room was ended by a cancel: nothing was sent".into(),
+            Status::Interrupted => {
+                "The wait for room was ended by a signal handler: nothing was sent, send again"
+                    .into()
+            }
+            Status::Timeout => format!(
+                "Client '{client}' made no room for {} s (send_timeout, default_timeout): {} bytes \
+                 (client_queue_size) wait for it already. Nothing was sent: try again later, or \
+                 choose another slow_client policy",
+                waited.as_secs_f64(),
+                self.settings.client_queue_size
+            ),
+            _ => return self.not_running(),
+        };
+        Error::new(status, text)
     }
 
     pub fn cork(&self, on: bool) -> Result<()> {

@@ -289,12 +289,6 @@ impl Shared {
         Error::new(Status::NotRunning, text)
     }
 
-    #[cold]
-    pub fn no_client(&self, client: &str) -> Error {
-        let text = format!("No client '{client}' is connected to '{}'", self.event_name);
-        Error::new(Status::NoClient, text)
-    }
-
     /// Safe in a signal handler: a load, an addition and a write.
     pub fn cancel(&self) {
         self.cancels.ask(|| self.io.get().map(|io| &io.cancel));
@@ -308,6 +302,12 @@ impl Shared {
         state.delivery.clients.values().for_each(|client| client.wake_all());
         true
     }
+}
+
+#[cold]
+pub(crate) fn no_client(client: &str) -> Error {
+    let text = format!("No client '{client}' is connected: it has left, or never had this id");
+    Error::new(Status::NoClient, text)
 }
 
 /// The number that stands behind a client's id, if it is one that we could have given.

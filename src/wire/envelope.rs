@@ -216,6 +216,25 @@ pub(crate) fn check_payload(data: &[u8], max_depth: usize) -> Result<&[u8]> {
     ))
 }
 
+/// Checks a whole frame that somebody wants to send.
+#[inline(always)]
+pub(crate) fn check_sendable(frame: &[u8], max_depth: usize) -> Result<()> {
+    check(frame, max_depth).map(drop).map_err(|reason| {
+        Error::new(Status::Message, format!("The message cannot be sent: {reason}"))
+    })
+}
+
+#[cold]
+pub(crate) fn too_large(body: usize, limit: usize) -> Error {
+    Error::new(
+        Status::Message,
+        format!(
+            "A message of {body} bytes is larger than max_message_size ({limit}): send less at \
+             once, or raise that option on both sides"
+        ),
+    )
+}
+
 /// The envelope of one event and type, with only the stamp, the lengths and the payload missing.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
