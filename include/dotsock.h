@@ -26,8 +26,10 @@
  *
  * What holds for all functions:
  *
- * Success and failure. A constructor returns a pointer, or NULL. Every other call that can fail
- * returns int: DOTSOCK_OK (0), or a negative DOTSOCK_E_... Outputs are written on success only.
+ * Success and failure. A constructor (a call that returns an object to be freed) returns NULL when
+ * it fails, and so do sock_message_data_json() and sock_message_json(), which return text. Every
+ * other call that can fail returns int: DOTSOCK_OK (0), or a negative DOTSOCK_E_... Outputs are
+ * written on success only.
  * Why a call failed, sock_last_status(), sock_last_error() and sock_last_os_error() say: they
  * belong to the thread, every call that can fail sets or clears them, getters, _free and _cancel
  * leave them alone. These errors are possible everywhere and not repeated below:
@@ -36,8 +38,8 @@
  *   DOTSOCK_E_FORKED     the handle was made before a fork, and this is the child
  *   DOTSOCK_E_NO_MEMORY  there is no memory for something that a peer or an argument sizes
  *   DOTSOCK_E_INTERNAL   a defect in the library; please report what sock_last_error() says
- * A getter that gets NULL, or an index out of range, answers NULL, 0, or -1 where 0 would mean
- * something.
+ * A getter that gets NULL, or an index out of range, answers NULL, 0, -1 where 0 would mean
+ * something, or "" for a client's id.
  *
  * Ownership. Who gets a pointer from a constructor, or through an out-pointer that is not const,
  * frees it with that type's _free, which does nothing for NULL. What a getter returns is borrowed
@@ -46,9 +48,10 @@
  * Threads. All calls on one object may be made from any number of threads at once, _free aside.
  * Errors and the texts of errors belong to the thread that made the call.
  *
- * Hooks and log functions. No lock is held while one runs: it may make every call. What would pull
- * the object away from under it (sock_server_free() in a hook, stop and _free in a log function)
- * takes effect when it has returned. It must return: no longjmp and no C++ exception goes through.
+ * Hooks and log functions. No lock is held while one runs: it may make every call. Two kinds of
+ * call are carried out later: sock_server_stop() and sock_server_free() in a hook of that server,
+ * once the hook has returned; sock_server_stop() and every _free in a log function, once the call
+ * that logged is over. It must return: no longjmp and no C++ exception goes through.
  *
  * Signals. The library installs no signal handler and never raises SIGPIPE. A server's own thread
  * blocks all signals. DOTSOCK_E_INTERRUPTED says that a handler ran during a wait. A handler may
@@ -336,7 +339,8 @@ typedef void (*sock_log_fn)(void *ctx, int level, const char *target, const char
  *
  * `ctx` is handed to the function as it is. `drop`, if not NULL, is called with it exactly once:
  * when logging was set anew and the last call of this function has returned, on that thread. This
- * call does not wait for that. When it fails, nothing was taken and `ctx` is still the caller's.
+ * call does not wait for that. With a NULL function or level 0 the `drop` that is passed runs at
+ * once, before this returns. When it fails, nothing was taken and `ctx` is still the caller's.
  *
  * DOTSOCK_E_INVALID: there is no such level. DOTSOCK_E_STATE: the program is written in Rust and
  * has a logger already, which gets the records.
@@ -499,16 +503,18 @@ int sock_set_log_fd(int level, int fd);
  *
  * Free them with sock_options_free(). NULL on failure:
  * DOTSOCK_E_INVALID: a file or the environment has a bad value (sock_last_error() names it, for
- * a file with line and column), or the file of DOTSOCK_SETTINGS an unknown key;
- * DOTSOCK_E_IO: the file of DOTSOCK_SETTINGS cannot be read.
+ * a file with line and column), a file is not TOML or is longer than 1 MiB, the file of
+ * DOTSOCK_SETTINGS has an unknown key, or `port_range_start` is over `port_range_end`;
+ * DOTSOCK_E_IO: the file of DOTSOCK_SETTINGS cannot be read, or the user's own settings file
+ * exists and cannot be read.
  */
 sock_options *sock_options_new(void);
 
 /**
  * Adds the settings in the file `path`, over what was there. A load that fails changes nothing.
  *
- * DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: a bad value or an unknown key, with
- * line and column.
+ * DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: it is not TOML, or has a bad value or
+ * an unknown key (sock_last_error() says in which line and column), or is longer than 1 MiB.
  */
 int sock_options_load(sock_options *options, const char *path);
 
@@ -774,8 +780,11 @@ void sock_message_free(sock_message *message);
  * It opens nothing yet. `options` are copied; NULL is the configured ones.
  *
  * Free it with sock_server_free(). NULL on failure:
- * DOTSOCK_E_INVALID: the transport, the name, or (with NULL options) the configuration;
- * DOTSOCK_E_IO: (with NULL options) the file of DOTSOCK_SETTINGS cannot be read.
+ * DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
+ * NULL options) the configuration;
+ * DOTSOCK_E_IO: a relative `socket_dir` or `token_file` cannot be made absolute, the system has no
+ * page of memory to give, or (with NULL options) a settings file cannot be read, as for
+ * sock_options_new().
  */
 sock_server *sock_server_new(int transport, const char *event_name, const sock_options *options);
 
@@ -786,9 +795,11 @@ sock_server *sock_server_new(int transport, const char *event_name, const sock_o
  *
  * DOTSOCK_E_STATE: it is running already; DOTSOCK_E_IN_USE: a live Unix server has this event, or
  * no port in the range is free; DOTSOCK_E_PERMISSION: `socket_dir` is not to be trusted or may not
- * be written, or others may read `token_file`; DOTSOCK_E_INVALID: the path of the socket is too
- * long, or `token` and `token_file` are both set, or one is empty; DOTSOCK_E_IO: something else
- * that the system says, see sock_last_os_error().
+ * be written, the system denies the port, or (over TCP) `token_file` may not be read, may be read
+ * by others, or belongs to another user; DOTSOCK_E_INVALID: the path of the socket is too long, or
+ * (over TCP) `token` and `token_file` are both set, `token_file` is empty, longer than 4095 bytes
+ * or not a regular file, or there is a token and `default_timeout` is 0; DOTSOCK_E_IO: any other
+ * system error, see sock_last_os_error(), such as a `token_file` that does not exist.
  */
 int sock_server_start(sock_server *server);
 
@@ -849,9 +860,13 @@ int sock_server_fd(const sock_server *server);
  * DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
  *
  * DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
- * than `max_message_size` or deeper than `max_depth`.
+ * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped. Of
+ * a broadcast some clients may have got it, and for the others it counts as dropped: do not repeat
+ * it, unless it may arrive twice. (Where there was no memory to begin with, nobody has got it.)
  */
-int sock_send(sock_server *server, const sock_message *message, const char *client_id);
+int sock_send(sock_server *server,
+              const sock_message *message,
+              const char *client_id);
 
 /**
  * sock_send() of the server's event with this payload: one MessagePack map with str keys, of
@@ -906,9 +921,10 @@ int sock_server_uncork(sock_server *server);
  * the option `linger`), clients are closed, their disconnect hooks run. When it returns all of
  * that is done and no hook runs any more.
  *
- * Harmless when it is not running. From a hook it takes effect once the hook has returned, and in
- * a log function once the call that logged is over. The server can be started again, and its
- * backlog is still there.
+ * Harmless when it is not running. In a hook it returns at once: sends answer
+ * DOTSOCK_E_NOT_RUNNING from then on, and the rest follows once the hook has returned. In a log
+ * function all of it follows once the call that logged is over. The server can be started again,
+ * and its backlog is still there.
  */
 int sock_server_stop(sock_server *server);
 
@@ -1014,7 +1030,8 @@ void sock_server_free(sock_server *server);
  *
  * `ctx` is handed to the hook as it is. `drop`, if not NULL, is called with it exactly once,
  * after the hook's last call: when the hook is set again, or to NULL, or when the server is
- * freed. When setting fails, nothing was taken and `ctx` is still the caller's.
+ * freed. A `drop` that is passed with a NULL hook runs at once, before that call returns. When
+ * setting fails, nothing was taken and `ctx` is still the caller's.
  *
  * All three: DOTSOCK_E_STATE while the server is running.
  */
@@ -1147,8 +1164,11 @@ void sock_client_list_free(sock_client_list *list);
  * ones.
  *
  * Free it with sock_client_free(). NULL on failure:
- * DOTSOCK_E_INVALID: the transport, the name, or (with NULL options) the configuration;
- * DOTSOCK_E_IO: (with NULL options) the file of DOTSOCK_SETTINGS cannot be read.
+ * DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
+ * NULL options) the configuration;
+ * DOTSOCK_E_IO: a relative `socket_dir` or `token_file` cannot be made absolute, the system has no
+ * page of memory to give, or (with NULL options) a settings file cannot be read, as for
+ * sock_options_new().
  */
 sock_client *sock_client_new(int transport, const char *event_name, const sock_options *options);
 
@@ -1172,10 +1192,12 @@ int sock_client_open(sock_client *client);
  * DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
  * DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
  * unprivileged user (see `allow_foreign_server`), a TCP server and this client do not have the
- * same token (see `token_file`), or a file is not to be trusted; DOTSOCK_E_INVALID: the path of
- * the socket is too long, or `token` and `token_file` are both set; DOTSOCK_E_CANCELLED;
- * DOTSOCK_E_INTERRUPTED; DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that
- * time; DOTSOCK_E_IO: something else that the system says, or a host's name that is not known.
+ * same token (see `token_file`), or a file is not to be trusted or not to be read;
+ * DOTSOCK_E_INVALID: the path of the socket is too long, or (over TCP) `token` and `token_file`
+ * are both set, `token_file` is empty, longer than 4095 bytes or not a regular file, or there is a
+ * token and `default_timeout` is 0; DOTSOCK_E_CANCELLED; DOTSOCK_E_INTERRUPTED;
+ * DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that time; DOTSOCK_E_IO:
+ * something else that the system says, or a host's name that is not known.
  */
 int sock_client_connect(sock_client *client);
 
@@ -1202,11 +1224,13 @@ int sock_client_is_connected(const sock_client *client);
  * the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect(),
  * or the server asks for a token and none is set;
  * DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
- * DOTSOCK_E_IO: connecting again fails, and not because no server is there; once for each lost
- * connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
+ * DOTSOCK_E_IO, DOTSOCK_E_INVALID: connecting again fails, and not because no server is there (see
+ * sock_client_connect()); once for each lost connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
  * ran. After the last two nothing is lost: call it again to go on.
  */
-int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
+int sock_client_recv(sock_client *client,
+                     int timeout_ms,
+                     sock_message **out);
 
 /**
  * 1 when something has been read from the socket and was not taken yet, so that
@@ -1228,7 +1252,7 @@ int sock_client_has_next(const sock_client *client);
  * and the rest goes with the next call. DOTSOCK_E_CLOSED: not connected.
  * DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
  * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
- * DOTSOCK_E_PERMISSION, DOTSOCK_E_IO: as for sock_client_recv().
+ * DOTSOCK_E_PERMISSION, DOTSOCK_E_IO, DOTSOCK_E_INVALID: as for sock_client_recv().
  */
 int sock_client_send(sock_client *client,
                      const sock_message *message);

@@ -95,7 +95,9 @@ impl Client {
     /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
     /// a port to the address that the server published in `socket_dir`.
     ///
-    /// Fails with [`Status::Invalid`] for a name that no event can have.
+    /// Fails with [`Status::Invalid`] for a name that no event can have and for `port_range_start`
+    /// over `port_range_end`, and with [`Status::Io`] when a relative `socket_dir` or `token_file`
+    /// cannot be made absolute, or the system has no page of memory to give.
     pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Client> {
         validate_event_name(event_name)?;
         let process = Process::current().map_err(|error| {

@@ -63,8 +63,11 @@ unsafe fn readable<'a>(client: *const sock_client) -> Option<&'a sock_client> {
 /// ones.
 ///
 /// Free it with sock_client_free(). NULL on failure:
-/// DOTSOCK_E_INVALID: the transport, the name, or (with NULL options) the configuration;
-/// DOTSOCK_E_IO: (with NULL options) the file of DOTSOCK_SETTINGS cannot be read.
+/// DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
+/// NULL options) the configuration;
+/// DOTSOCK_E_IO: a relative `socket_dir` or `token_file` cannot be made absolute, the system has no
+/// page of memory to give, or (with NULL options) a settings file cannot be read, as for
+/// sock_options_new().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_new(
     transport: c_int,
@@ -105,10 +108,12 @@ pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
 /// DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
 /// DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
 /// unprivileged user (see `allow_foreign_server`), a TCP server and this client do not have the
-/// same token (see `token_file`), or a file is not to be trusted; DOTSOCK_E_INVALID: the path of
-/// the socket is too long, or `token` and `token_file` are both set; DOTSOCK_E_CANCELLED;
-/// DOTSOCK_E_INTERRUPTED; DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that
-/// time; DOTSOCK_E_IO: something else that the system says, or a host's name that is not known.
+/// same token (see `token_file`), or a file is not to be trusted or not to be read;
+/// DOTSOCK_E_INVALID: the path of the socket is too long, or (over TCP) `token` and `token_file`
+/// are both set, `token_file` is empty, longer than 4095 bytes or not a regular file, or there is a
+/// token and `default_timeout` is 0; DOTSOCK_E_CANCELLED; DOTSOCK_E_INTERRUPTED;
+/// DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that time; DOTSOCK_E_IO:
+/// something else that the system says, or a host's name that is not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_connect(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -141,8 +146,8 @@ pub unsafe extern "C" fn sock_client_is_connected(client: *const sock_client) ->
 /// the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect(),
 /// or the server asks for a token and none is set;
 /// DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
-/// DOTSOCK_E_IO: connecting again fails, and not because no server is there; once for each lost
-/// connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
+/// DOTSOCK_E_IO, DOTSOCK_E_INVALID: connecting again fails, and not because no server is there (see
+/// sock_client_connect()); once for each lost connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
 /// ran. After the last two nothing is lost: call it again to go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_recv(
@@ -180,7 +185,7 @@ pub unsafe extern "C" fn sock_client_has_next(client: *const sock_client) -> c_i
 /// and the rest goes with the next call. DOTSOCK_E_CLOSED: not connected.
 /// DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
 /// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
-/// DOTSOCK_E_PERMISSION, DOTSOCK_E_IO: as for sock_client_recv().
+/// DOTSOCK_E_PERMISSION, DOTSOCK_E_IO, DOTSOCK_E_INVALID: as for sock_client_recv().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_send(
     client: *mut sock_client,

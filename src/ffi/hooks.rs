@@ -10,7 +10,8 @@
 //!
 //! `ctx` is handed to the hook as it is. `drop`, if not NULL, is called with it exactly once,
 //! after the hook's last call: when the hook is set again, or to NULL, or when the server is
-//! freed. When setting fails, nothing was taken and `ctx` is still the caller's.
+//! freed. A `drop` that is passed with a NULL hook runs at once, before that call returns. When
+//! setting fails, nothing was taken and `ctx` is still the caller's.
 //!
 //! All three: DOTSOCK_E_STATE while the server is running.
 

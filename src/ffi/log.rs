@@ -33,7 +33,8 @@ pub type sock_log_fn = Option<
 ///
 /// `ctx` is handed to the function as it is. `drop`, if not NULL, is called with it exactly once:
 /// when logging was set anew and the last call of this function has returned, on that thread. This
-/// call does not wait for that. When it fails, nothing was taken and `ctx` is still the caller's.
+/// call does not wait for that. With a NULL function or level 0 the `drop` that is passed runs at
+/// once, before this returns. When it fails, nothing was taken and `ctx` is still the caller's.
 ///
 /// DOTSOCK_E_INVALID: there is no such level. DOTSOCK_E_STATE: the program is written in Rust and
 /// has a logger already, which gets the records.

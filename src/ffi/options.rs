@@ -64,8 +64,10 @@ impl sock_options {
 ///
 /// Free them with sock_options_free(). NULL on failure:
 /// DOTSOCK_E_INVALID: a file or the environment has a bad value (sock_last_error() names it, for
-/// a file with line and column), or the file of DOTSOCK_SETTINGS an unknown key;
-/// DOTSOCK_E_IO: the file of DOTSOCK_SETTINGS cannot be read.
+/// a file with line and column), a file is not TOML or is longer than 1 MiB, the file of
+/// DOTSOCK_SETTINGS has an unknown key, or `port_range_start` is over `port_range_end`;
+/// DOTSOCK_E_IO: the file of DOTSOCK_SETTINGS cannot be read, or the user's own settings file
+/// exists and cannot be read.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_options_new() -> *mut sock_options {
     guard::pointer(|| {
@@ -76,8 +78,8 @@ pub extern "C" fn sock_options_new() -> *mut sock_options {
 
 /// Adds the settings in the file `path`, over what was there. A load that fails changes nothing.
 ///
-/// DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: a bad value or an unknown key, with
-/// line and column.
+/// DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: it is not TOML, or has a bad value or
+/// an unknown key (sock_last_error() says in which line and column), or is longer than 1 MiB.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_options_load(
     options: *mut sock_options,

@@ -74,8 +74,11 @@ unsafe fn readable<'a>(server: *const sock_server) -> Option<&'a sock_server> {
 /// It opens nothing yet. `options` are copied; NULL is the configured ones.
 ///
 /// Free it with sock_server_free(). NULL on failure:
-/// DOTSOCK_E_INVALID: the transport, the name, or (with NULL options) the configuration;
-/// DOTSOCK_E_IO: (with NULL options) the file of DOTSOCK_SETTINGS cannot be read.
+/// DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
+/// NULL options) the configuration;
+/// DOTSOCK_E_IO: a relative `socket_dir` or `token_file` cannot be made absolute, the system has no
+/// page of memory to give, or (with NULL options) a settings file cannot be read, as for
+/// sock_options_new().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_new(
     transport: c_int,
@@ -103,9 +106,11 @@ pub unsafe extern "C" fn sock_server_new(
 ///
 /// DOTSOCK_E_STATE: it is running already; DOTSOCK_E_IN_USE: a live Unix server has this event, or
 /// no port in the range is free; DOTSOCK_E_PERMISSION: `socket_dir` is not to be trusted or may not
-/// be written, or others may read `token_file`; DOTSOCK_E_INVALID: the path of the socket is too
-/// long, or `token` and `token_file` are both set, or one is empty; DOTSOCK_E_IO: something else
-/// that the system says, see sock_last_os_error().
+/// be written, the system denies the port, or (over TCP) `token_file` may not be read, may be read
+/// by others, or belongs to another user; DOTSOCK_E_INVALID: the path of the socket is too long, or
+/// (over TCP) `token` and `token_file` are both set, `token_file` is empty, longer than 4095 bytes
+/// or not a regular file, or there is a token and `default_timeout` is 0; DOTSOCK_E_IO: any other
+/// system error, see sock_last_os_error(), such as a `token_file` that does not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_start(server: *mut sock_server) -> c_int {
     guard::call(|| {
@@ -191,7 +196,9 @@ pub unsafe extern "C" fn sock_server_fd(server: *const sock_server) -> c_int {
 /// DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
 ///
 /// DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
-/// than `max_message_size` or deeper than `max_depth`.
+/// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped. Of
+/// a broadcast some clients may have got it, and for the others it counts as dropped: do not repeat
+/// it, unless it may arrive twice. (Where there was no memory to begin with, nobody has got it.)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_send(
     server: *mut sock_server,
@@ -295,9 +302,10 @@ pub unsafe extern "C" fn sock_server_uncork(server: *mut sock_server) -> c_int {
 /// the option `linger`), clients are closed, their disconnect hooks run. When it returns all of
 /// that is done and no hook runs any more.
 ///
-/// Harmless when it is not running. From a hook it takes effect once the hook has returned, and in
-/// a log function once the call that logged is over. The server can be started again, and its
-/// backlog is still there.
+/// Harmless when it is not running. In a hook it returns at once: sends answer
+/// DOTSOCK_E_NOT_RUNNING from then on, and the rest follows once the hook has returned. In a log
+/// function all of it follows once the call that logged is over. The server can be started again,
+/// and its backlog is still there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_stop(server: *mut sock_server) -> c_int {
     guard::call(|| {

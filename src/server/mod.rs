@@ -111,7 +111,9 @@ impl Server {
     /// Makes a server; nothing is opened yet. `options` are copied.
     ///
     /// Errors: [`Status::Invalid`](crate::Status::Invalid) for a name that is not
-    /// `^[A-Za-z0-9_-]{1,64}$` and for options that contradict each other.
+    /// `^[A-Za-z0-9_-]{1,64}$` and for `port_range_start` over `port_range_end`;
+    /// [`Status::Io`](crate::Status::Io) when a relative `socket_dir` or `token_file` cannot be made
+    /// absolute, or the system has no page of memory to give.
     pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Server> {
         let shared = Shared::new(transport, event_name, options.settings()?)?;
         Ok(Server { shared: Arc::new(shared), owned: true })
