@@ -30,42 +30,44 @@
  * it fails, and so do sock_message_data_json() and sock_message_json(), which return text. Every
  * other call that can fail returns int: DOTSOCK_OK (0), or a negative DOTSOCK_E_... Outputs are
  * written on success only.
- * Why a call failed, sock_last_status(), sock_last_error() and sock_last_os_error() say: they
- * belong to the thread, every call that can fail sets or clears them, getters, _free and _cancel
- * leave them alone. These errors are possible everywhere and not repeated below:
+ * To learn why a call failed, ask sock_last_status(), sock_last_error() and sock_last_os_error().
+ * Each thread has its own. Every call that can fail clears them, and sets them if it fails;
+ * getters, _free and _cancel leave them unchanged. These errors are possible everywhere and not
+ * repeated below:
  *   DOTSOCK_E_INVALID    a required pointer is NULL, text is not UTF-8, a size comes without a
  *                        pointer ((NULL, 0) is an empty buffer), a number is out of range
  *   DOTSOCK_E_FORKED     the handle was made before a fork, and this is the child
- *   DOTSOCK_E_NO_MEMORY  there is no memory for something that a peer or an argument sizes
+ *   DOTSOCK_E_NO_MEMORY  there is no memory for data whose size a peer or an argument determines
  *   DOTSOCK_E_INTERNAL   a defect in the library; please report what sock_last_error() says
  * A getter that gets NULL, or an index out of range, answers NULL, 0, -1 where 0 would mean
  * something, or "" for a client's id.
  *
- * Ownership. Who gets a pointer from a constructor, or through an out-pointer that is not const,
- * frees it with that type's _free, which does nothing for NULL. What a getter returns is borrowed
- * from its object until that is freed. What is passed in is copied, and stays the caller's.
+ * Ownership. Whoever gets a pointer from a constructor, or through an out-pointer that is not
+ * const, frees it with that type's _free, which does nothing for NULL. What a getter returns is
+ * borrowed from its object until that is freed. What is passed in is copied, and stays the caller's.
  *
- * Threads. All calls on one object may be made from any number of threads at once, _free aside.
- * Errors and the texts of errors belong to the thread that made the call.
+ * Threads. All calls on one object may be made from any number of threads at once, except _free,
+ * which must be the last one.
  *
  * Hooks and log functions. No lock is held while one runs: it may make every call. Two kinds of
  * call are carried out later: sock_server_stop() and sock_server_free() in a hook of that server,
  * once the hook has returned; sock_server_stop() and every _free in a log function, once the call
- * that logged is over. It must return: no longjmp and no C++ exception goes through.
+ * that logged is over. It must return: no longjmp and no C++ exception may leave it.
  *
  * Signals. The library installs no signal handler and never raises SIGPIPE. A server's own thread
  * blocks all signals. DOTSOCK_E_INTERRUPTED says that a handler ran during a wait. A handler may
  * call the two _cancel functions, and no others.
  *
- * Fork. In a forked child, servers and clients from before the fork answer DOTSOCK_E_FORKED, their
- * getters answer as for NULL, and _free runs the hooks' `drop`s and touches neither peers nor
- * files. Messages, options and lists go on working, and so do new servers and clients.
+ * Fork. In a forked child, calls on servers and clients from before the fork fail with
+ * DOTSOCK_E_FORKED, and their getters answer as for NULL; _free runs the hooks' `drop`s, and
+ * affects neither peers nor files. Messages, options and lists can still be used, and new servers
+ * and clients can be made.
  *
  * Descriptors that the library hands out belong to the object: wait on them, never read or close
  * them.
  *
  * Versions. Later versions add functions, options, statuses, kinds of events and counters: ignore
- * values that you don't know.
+ * values that you do not know.
  *
  * This file is generated; its source is in src/ffi/.
  */
@@ -266,8 +268,8 @@ const char *sock_version(void);
 const char *sock_strerror(int status);
 
 /**
- * The status of this thread's last call that can fail: DOTSOCK_OK when it did not. Of use after
- * a constructor that returned NULL.
+ * The status of this thread's last call that can fail: DOTSOCK_OK when it did not. Useful
+ * after a call that returned NULL.
  */
 int sock_last_status(void);
 
@@ -276,7 +278,7 @@ int sock_last_status(void);
  * and the remedy. "" when it did not fail; never NULL.
  *
  * Valid until this thread's next call that can fail has ended (so that it may be an argument of
- * that call); getters, `_free` and `_cancel` leave it alone. Each thread has its own.
+ * that call); getters, `_free` and `_cancel` leave it unchanged. Each thread has its own.
  */
 const char *sock_last_error(void);
 
@@ -294,7 +296,7 @@ int sock_validate_event_name(const char *name);
 int64_t sock_timestamp_ms(void);
 
 /**
- * Writes the time of now to `buffer`, in ISO 8601 with microseconds and offset:
+ * Writes the current time to `buffer`, in ISO 8601 with microseconds and offset:
  * "2026-11-23T10:00:00.123456+00:00" and a NUL. `timezone` is an IANA name such as
  * "Europe/Berlin", or NULL for the configured one, as it was at the first call of the process
  * that needed it (UTC when the configuration is bad).
@@ -302,7 +304,7 @@ int64_t sock_timestamp_ms(void);
  * `size` is that of `buffer`; DOTSOCK_TIMESTAMP_SIZE is always enough.
  *
  * DOTSOCK_E_INVALID: the timezone is unknown, or the buffer is too small (sock_last_error()
- * names the size needed; the buffer is left alone).
+ * names the size needed; nothing is written).
  */
 int sock_timestamp_iso(const char *timezone, char *buffer, size_t size);
 
@@ -320,7 +322,7 @@ typedef void (*sock_drop_fn)(void *ctx);
 /* ------------------------------------------------------------------------------------------------
  * Logging
  * ------------------------------------------------------------------------------------------------
- * The library is silent until it is told where to log to. Levels: DOTSOCK_LOG_OFF 0 to
+ * The library logs nothing until it is told where to. Levels: DOTSOCK_LOG_OFF 0 to
  * DOTSOCK_LOG_TRACE 5.
  *
  * A log function runs on any thread, several at once, and in the middle of a call. It may call
@@ -338,9 +340,10 @@ typedef void (*sock_log_fn)(void *ctx, int level, const char *target, const char
  * Logs to a function from now on, records up to `level`; NULL or level 0 ends it.
  *
  * `ctx` is handed to the function as it is. `drop`, if not NULL, is called with it exactly once:
- * when logging was set anew and the last call of this function has returned, on that thread. This
- * call does not wait for that. With a NULL function or level 0 the `drop` that is passed runs at
- * once, before this returns. When it fails, nothing was taken and `ctx` is still the caller's.
+ * after logging has been set again and the last running call of this function has returned, on
+ * that call's thread. Setting does not wait for that. With a NULL function or level 0 the `drop`
+ * that is passed runs at once, before this returns. When it fails, nothing was taken and `ctx` is
+ * still the caller's.
  *
  * DOTSOCK_E_INVALID: there is no such level. DOTSOCK_E_STATE: the program is written in Rust and
  * has a logger already, which gets the records.
@@ -349,11 +352,11 @@ int sock_set_log(int level, sock_log_fn log, void *ctx, sock_drop_fn drop);
 
 /**
  * Logs to a descriptor from now on, records up to `level`, for languages that cannot be called
- * back: one line a record, "LEVEL target: text", written at once; errors are ignored. -1 or level
- * 0 ends it. It takes the place of what sock_set_log() set.
+ * back: one line for each record, "LEVEL target: text", written at once; errors are ignored. -1 or
+ * level 0 ends it. It replaces what sock_set_log() set.
  *
- * The descriptor stays the caller's: keep it open until logging was set anew, and mind that a
- * full pipe holds the library up.
+ * The descriptor stays the caller's: keep it open until logging has been set again. A full pipe
+ * blocks the library until somebody reads from it.
  *
  * DOTSOCK_E_INVALID: there is no such level, or the descriptor is not open. DOTSOCK_E_STATE: as
  * for sock_set_log().
@@ -369,8 +372,9 @@ int sock_set_log_fd(int level, int fd);
  * ~/.config/dotsock/settings.toml) < the file named by the environment variable DOTSOCK_SETTINGS
  * < the environment < sock_options_load() and sock_options_set(), in the order called.
  *
- * Wherever options are asked for, NULL means the configured ones. Servers and clients copy what
- * they are given, so the options may be changed or freed afterwards.
+ * Where a call takes options, NULL means the configured ones: what sock_options_new() would
+ * return. Servers and clients copy what they are given, so the options may be changed or freed
+ * afterwards.
  *
  * The keys with their meaning and their defaults, as in a settings file:
  *
@@ -405,15 +409,15 @@ int sock_set_log_fd(int level, int fd);
  *     port_range_start = 9000
  *     port_range_end = 9100
  *
- *     # Secret that a TCP server and its clients share, 1 to 4095 bytes: who does not know it is turned
- *     # away, on either side. "" is unset: whoever reaches the port may connect. It authenticates and does
- *     # not encrypt, and Unix sockets need none: see docs/security.md. Make it long, and keep it in a file:
+ *     # Secret that a TCP server and its clients share, 1 to 4095 bytes: server and client turn away
+ *     # whoever does not know it. "" is unset: whoever reaches the port may connect. It authenticates and
+ *     # does not encrypt, and Unix sockets need none: see docs/security.md. Keep a long one in a file:
  *     #   head -c 32 /dev/urandom | base64 > FILE; chmod 600 FILE
  *     token = ""
  *
- *     # File that has the token, instead of the option above; a line end after it is cut. It must belong to
- *     # its user or root, who alone may read it. It is read when a server starts and whenever a client
- *     # connects. `${VAR}` and a leading `~` are expanded; "" is unset.
+ *     # File that has the token, instead of the option above; one line end after it is ignored. It must
+ *     # belong to the user who runs the program or to root, and nobody else may read it. It is read when a
+ *     # server starts and whenever a client connects. `${VAR}` and leading `~` are expanded; "" is unset.
  *     token_file = ""
  *
  *     # --- Time -------------------------------------------------------------------------------------
@@ -421,7 +425,7 @@ int sock_set_log_fd(int level, int fd);
  *     # Seconds that connecting may take, and a send that has to wait for room.
  *     default_timeout = 5
  *
- *     # Seconds that a send may wait for room, where that shall differ from default_timeout; "" is unset.
+ *     # Seconds that a send may wait for room, if that should differ from default_timeout; "" is unset.
  *     send_timeout = ""
  *
  *     # Seconds in which a frame that has begun must be complete; 0 is no limit.
@@ -430,11 +434,11 @@ int sock_set_log_fd(int level, int fd);
  *     # Seconds that stopping and disconnecting may take to deliver what is queued.
  *     linger = 1
  *
- *     # Microseconds, 0 to 1000000, that a receiver and a server's loop look again and again before they
- *     # sleep. While they do they keep a core busy; what arrives meanwhile need not wait until the system has
- *     # woken them, which takes longer than all the rest where sender and receiver run on two cores. A signal
- *     # that is sent to the whole process may meanwhile be handled on another thread, which does not end the
- *     # wait: see docs/guide.md.
+ *     # Microseconds, 0 to 1000000, that a receiver and a server's loop busy-poll before they sleep. This
+ *     # keeps a core busy; what arrives in that time need not wait until the system has woken them, which
+ *     # takes longer than all the rest if sender and receiver run on two cores. A signal that is sent to
+ *     # the whole process in that time may be handled on another thread, which does not end the wait: see
+ *     # docs/guide.md.
  *     spin = 0
  *
  *     # IANA name of the time zone of timestamps, for example "Europe/Berlin".
@@ -448,7 +452,7 @@ int sock_set_log_fd(int level, int fd);
  *     # Whether clients may send to the server.
  *     allow_client_send = true
  *
- *     # Clients at the same time, at least 1; further ones are told so and closed.
+ *     # Clients at the same time, at least 1; further ones are told that there are too many, and closed.
  *     max_connections = 1024
  *
  *     # Messages kept while no client is connected, oldest dropped first; 0 keeps none. They are also
@@ -475,7 +479,7 @@ int sock_set_log_fd(int level, int fd);
  *     # Bytes of one socket read, at least 1.
  *     buffer_size = 65536
  *
- *     # Bytes of one message on the wire, its length prefix aside, sent or received: 1 to 4294967295.
+ *     # Bytes of one message on the wire, without its length prefix, sent or received: 1 to 4294967295.
  *     max_message_size = 16777216
  *
  *     # Levels of maps and arrays in a payload, itself the first; at least 1.
@@ -511,7 +515,8 @@ int sock_set_log_fd(int level, int fd);
 sock_options *sock_options_new(void);
 
 /**
- * Adds the settings in the file `path`, over what was there. A load that fails changes nothing.
+ * Sets what the file `path` says; other options stay as they are. A load that fails changes
+ * nothing.
  *
  * DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: it is not TOML, or has a bad value or
  * an unknown key (sock_last_error() says in which line and column), or is longer than 1 MiB.
@@ -519,8 +524,8 @@ sock_options *sock_options_new(void);
 int sock_options_load(sock_options *options, const char *path);
 
 /**
- * Sets one option. NULL as `value` puts the key back to what the settings files and the
- * environment say, whatever was set or loaded here.
+ * Sets one option. NULL as `value` sets it back to what the settings files and the environment
+ * said when sock_options_new() was called, whatever has been set or loaded since.
  *
  * DOTSOCK_E_INVALID: the key is unknown (sock_last_error() names the nearest known one), or the
  * value is bad (it says what is allowed).
@@ -534,7 +539,7 @@ int sock_options_set(sock_options *options, const char *key, const char *value);
  * `size` is that of `buffer`; DOTSOCK_OPTION_SIZE is always enough.
  *
  * DOTSOCK_E_INVALID: the key is unknown, or the buffer is too small (sock_last_error() names the
- * size needed; the buffer is left alone).
+ * size needed; nothing is written).
  */
 int sock_options_get(const sock_options *options, const char *key, char *buffer, size_t size);
 
@@ -545,19 +550,19 @@ void sock_options_free(sock_options *options);
 /* ------------------------------------------------------------------------------------------------
  * Payloads
  * ------------------------------------------------------------------------------------------------
- * A payload is built value by value, without escaping anything by hand, and then sent with
- * sock_send_payload() or sock_client_send_payload(), or made a message of with
- * sock_message_from_payload(). It may be sent and changed again.
+ * A payload is built value by value, without escaping anything by hand. It is then sent with
+ * sock_send_payload() or sock_client_send_payload(), or turned into a message with
+ * sock_message_from_payload(), and may be changed and sent again.
  *
  * A value's place is a JSON Pointer: "/status", "/steps/0/name" ("~1" stands for '/' in a key,
- * "~0" for '~'). Missing parents are made: a map, or an array where the next token is "-", which
- * appends ("/steps/-/name" is one new map in "steps"); in a map, "-" is a key like another.
- * Setting replaces what was there, whole maps too; the pointer "" is the payload itself and takes
- * a map.
+ * "~0" for '~'). Missing parents are made: an array if the next token is "-", else a map. In an
+ * array "-" appends ("/steps/-/name" appends a map to "steps"); in a map it is a key like any
+ * other. Setting replaces what was there, also a whole map; the pointer "" is the payload itself,
+ * which only a map can replace.
  *
- * All setters: DOTSOCK_E_INVALID when the pointer is none, or leads through something that is
- * neither map nor array, or to an index that the array does not have; DOTSOCK_E_MESSAGE when the
- * value is nested too deeply or is not what the setter takes. A setter that fails changes
+ * All setters: DOTSOCK_E_INVALID when the pointer is not a JSON Pointer, leads through a value
+ * that is neither map nor array, or names an index that the array does not have; DOTSOCK_E_MESSAGE
+ * when the value is nested too deeply or is not what the setter takes. A setter that fails changes
  * nothing.
  */
 
@@ -607,10 +612,16 @@ void sock_payload_free(sock_payload *payload);
  * A message is immutable, reference-counted, and may be used by any number of threads. Strings and
  * bytes that a getter returns are borrowed from the message until it is freed.
  *
- * Inside, a message is MessagePack. As JSON, key order is kept, and 64-bit integers stay exact;
- * binary data becomes base64, a MessagePack timestamp ISO 8601, another extension
- * {"type": n, "data": base64}, NaN and infinities null, a key that is not a string its JSON text,
- * and bytes that are not UTF-8 U+FFFD. From JSON, of equal keys the last wins.
+ * Inside, a message is MessagePack. As JSON it keeps the order of its keys, and 64-bit integers
+ * stay exact. What JSON does not have is written as:
+ *
+ * - binary data: base64 text; a MessagePack timestamp: ISO 8601 text
+ * - another MessagePack extension: {"type": n, "data": base64}
+ * - NaN and infinities: null
+ * - a key that is not a string: its JSON text
+ * - bytes in text that are not UTF-8: U+FFFD
+ *
+ * When JSON that is passed in has a key more than once, the last one counts.
  *
  * sock_message_get_...() read one value of the payload, by JSON Pointer: "/status",
  * "/steps/0/name"; "" is the payload itself, and a key that is not a string is named by its JSON
@@ -620,19 +631,19 @@ void sock_payload_free(sock_payload *payload);
 
 /**
  * A message about `event_name` (see sock_validate_event_name()) with this payload: one
- * MessagePack map with str keys (further down any key), of `size` bytes, which are copied;
- * (NULL, 0) is the empty map. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL. It is
- * stamped with the time of now, in the configured timezone.
+ * MessagePack map with str keys (maps inside it may have any keys), of `size` bytes, which are
+ * copied; (NULL, 0) is the empty map. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL. It
+ * is stamped with the current time, in the configured timezone.
  *
  * Free it with sock_message_free(). NULL on failure: DOTSOCK_E_INVALID: the name or the type;
- * DOTSOCK_E_MESSAGE: `data` is anything else, or deeper than 128 levels.
+ * DOTSOCK_E_MESSAGE: `data` is anything else, or nested more than 128 levels deep.
  */
 sock_message *sock_message_new(const char *event_name, int type, const void *data, size_t size);
 
 /**
- * A message from an envelope, the body of a frame as it came from elsewhere (for relays and
- * recorders): kept and sent byte for byte, with its name, timestamps, key order and unknown keys.
- * The bytes are copied.
+ * A message from an envelope (the body of a frame) that came from elsewhere, for relays and
+ * recorders: it is kept and sent byte for byte, with its name, timestamps, key order and unknown
+ * keys. The bytes are copied.
  *
  * Free it with sock_message_free(). NULL on failure: DOTSOCK_E_MESSAGE: it is malformed, and
  * sock_last_error() says why.
@@ -640,21 +651,18 @@ sock_message *sock_message_new(const char *event_name, int type, const void *dat
 sock_message *sock_message_from_envelope(const void *envelope, size_t size);
 
 /**
- * A message with a payload from JSON: one object. Else as sock_message_new().
+ * Like sock_message_new(), with a payload from JSON: one object.
  *
  * NULL on failure; DOTSOCK_E_MESSAGE also for an integer outside -2^63 to 2^64-1.
  */
 sock_message *sock_message_from_json(const char *event_name, int type, const char *json);
 
-/**
- * A message with a payload as it is now; the payload stays the caller's. Else as
- * sock_message_new().
- */
+/** Like sock_message_new(), with a copy of `payload` as it is now. */
 sock_message *sock_message_from_payload(const char *event_name,
                                         int type,
                                         const sock_payload *payload);
 
-/** The event that the message is about; NULL for NULL. One that a peer sent may have any name. */
+/** The event that the message is about; NULL for NULL. In a message from a peer it may be any text. */
 const char *sock_message_event_name(const sock_message *message);
 
 /** DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL; -1 for NULL. */
@@ -663,7 +671,7 @@ int sock_message_type(const sock_message *message);
 /** When the message was made: Unix time in milliseconds; 0 for NULL. */
 int64_t sock_message_timestamp_ms(const sock_message *message);
 
-/** The same moment in ISO 8601; NULL for NULL. One that a peer sent may have any text. */
+/** The same moment in ISO 8601; NULL for NULL. In a message from a peer it may be any text. */
 const char *sock_message_timestamp_iso(const sock_message *message);
 
 /** The payload as MessagePack; its size goes to `size`, unless that is NULL. NULL for NULL. */
@@ -679,14 +687,11 @@ const void *sock_message_envelope(const sock_message *message, size_t *size);
  * The payload as JSON text. It is made on first use and kept with the message.
  *
  * NULL on failure: DOTSOCK_E_INVALID: NULL; DOTSOCK_E_NO_MEMORY; DOTSOCK_E_MESSAGE: it has map
- * keys that are maps again, nested beyond reason.
+ * keys that are maps with such keys again, nested more than 4 deep.
  */
 const char *sock_message_data_json(const sock_message *message);
 
-/**
- * The whole envelope as JSON text, with event name, type and timestamps. Else as
- * sock_message_data_json().
- */
+/** Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps. */
 const char *sock_message_json(const sock_message *message);
 
 /** Reads an integer from -2^63 to 2^63-1. */
@@ -702,8 +707,9 @@ int sock_message_get_double(const sock_message *message, const char *pointer, do
 int sock_message_get_bool(const sock_message *message, const char *pointer, int *out);
 
 /**
- * Reads text, as it came when it is not UTF-8: NUL-terminated, and borrowed from the message. Its
- * size without that NUL goes to `size`, unless that is NULL (text may have a NUL inside).
+ * Reads text: NUL-terminated, and borrowed from the message. Its size without that NUL goes to
+ * `size`, unless that is NULL (text may have a NUL inside). Text that is not UTF-8 is left as it
+ * came.
  */
 int sock_message_get_string(const sock_message *message,
                             const char *pointer,
@@ -717,8 +723,8 @@ int sock_message_get_bytes(const sock_message *message,
                            size_t *size);
 
 /**
- * Reads any value as MessagePack, as it came (of equal keys the last), borrowed from the message;
- * its size goes to `size`.
+ * Reads any value as MessagePack, as it came, borrowed from the message; its size goes to `size`.
+ * Where a map has a key more than once, the last one counts.
  */
 int sock_message_get_msgpack(const sock_message *message,
                              const char *pointer,
@@ -726,14 +732,14 @@ int sock_message_get_msgpack(const sock_message *message,
                              size_t *size);
 
 /**
- * Says of which kind a value is, for programs that walk what they don't know: DOTSOCK_KIND_NIL
- * and so on.
+ * Says of which kind a value is (DOTSOCK_KIND_NIL and so on), for programs that walk through a
+ * payload that they do not know.
  */
 int sock_message_get_kind(const sock_message *message, const char *pointer, int *out);
 
 /**
  * Says how many elements an array or map has, or how many bytes a string, binary data or an
- * extension. DOTSOCK_E_INVALID for another kind.
+ * extension has. DOTSOCK_E_INVALID for other kinds.
  */
 int sock_message_get_size(const sock_message *message, const char *pointer, size_t *out);
 
@@ -741,8 +747,8 @@ int sock_message_get_size(const sock_message *message, const char *pointer, size
  * Reads key number `index` (from 0) of a map, or the JSON text of a key that is not a string:
  * NUL-terminated, and borrowed from the message. Its size without that NUL goes to `size`, unless
  * that is NULL. DOTSOCK_E_INVALID also when there is no such key, DOTSOCK_E_MESSAGE for a key that
- * has no JSON text: a map with keys that are maps again, nested beyond reason. The keys behind it
- * can be read.
+ * has no JSON text: a map with keys that are maps again, nested more than 4 deep. Later keys can
+ * still be read.
  */
 int sock_message_get_key(const sock_message *message,
                          const char *pointer,
@@ -771,13 +777,13 @@ void sock_message_free(sock_message *message);
  * - sock_server_open(), sock_server_next() and sock_server_fd(): no thread and no hooks; the
  *   program asks for events when its own event loop says that there are some.
  *
- * While one of them runs, each of them is DOTSOCK_E_STATE, except a sock_server_run() that goes
- * on after it was cancelled or interrupted.
+ * While the server runs in one of these ways, starting it in any way fails with DOTSOCK_E_STATE;
+ * only sock_server_run() may be called again, after it was cancelled or interrupted.
  */
 
 /**
  * A server for `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP.
- * It opens nothing yet. `options` are copied; NULL is the configured ones.
+ * It opens nothing yet. `options` are copied; NULL means the configured ones.
  *
  * Free it with sock_server_free(). NULL on failure:
  * DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
@@ -810,13 +816,13 @@ int sock_server_start(sock_server *server);
  * DOTSOCK_OK: it was stopped. DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED: it is still listening
  * and its clients are kept; call it again to go on, or stop it. A stop by another thread in
  * between is not lost: the call that follows returns DOTSOCK_OK at once and starts nothing.
- * Else as for sock_server_start().
+ * Other errors: as for sock_server_start().
  */
 int sock_server_run(sock_server *server);
 
 /**
  * Starts to listen, without a thread: the program drives the server with sock_server_next().
- * Hooks are not called. Events that a stop left are yielded first.
+ * Hooks are not called. Events that were left when it was last stopped come first.
  *
  * Errors as for sock_server_start().
  */
@@ -828,8 +834,8 @@ int sock_server_open(sock_server *server);
  * disconnected.
  *
  * DOTSOCK_E_TIMEOUT: nothing in time. DOTSOCK_E_NOT_RUNNING: it was never opened, or it was
- * stopped and all that was left, the disconnect of every client included, was yielded.
- * DOTSOCK_E_STATE: it runs in another way. DOTSOCK_E_CANCELLED: sock_server_cancel().
+ * stopped and all events that were left have been returned, including the disconnect of every
+ * client. DOTSOCK_E_STATE: it runs in another way. DOTSOCK_E_CANCELLED: sock_server_cancel().
  * DOTSOCK_E_INTERRUPTED: a signal handler ran.
  */
 int sock_server_next(sock_server *server, int timeout_ms, sock_event **out);
@@ -860,18 +866,16 @@ int sock_server_fd(const sock_server *server);
  * DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
  *
  * DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
- * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped. Of
- * a broadcast some clients may have got it, and for the others it counts as dropped: do not repeat
- * it, unless it may arrive twice. (Where there was no memory to begin with, nobody has got it.)
+ * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped;
+ * some clients may have got a broadcast, and for the others it counts as dropped, so do not repeat
+ * it unless it may arrive twice. (If there was no memory even to encode it, nobody got it.)
  */
-int sock_send(sock_server *server,
-              const sock_message *message,
-              const char *client_id);
+int sock_send(sock_server *server, const sock_message *message, const char *client_id);
 
 /**
- * sock_send() of the server's event with this payload: one MessagePack map with str keys, of
- * `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or
- * DOTSOCK_CONTROL.
+ * Like sock_send(), with a new message of the server's event and this payload: one MessagePack map
+ * with str keys, of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA,
+ * DOTSOCK_ERROR or DOTSOCK_CONTROL.
  *
  * DOTSOCK_E_MESSAGE also when `data` is anything else.
  */
@@ -882,15 +886,15 @@ int sock_send_data(sock_server *server,
                    const char *client_id);
 
 /**
- * sock_send() of the server's event with this payload: one JSON object.
+ * Like sock_send(), with a new message of the server's event and this payload: one JSON object.
  *
  * DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
  */
 int sock_send_json(sock_server *server, int type, const char *json, const char *client_id);
 
 /**
- * sock_send() of the server's event with this payload, which stays the caller's and may be
- * changed and sent again.
+ * Like sock_send(), with a new message of the server's event and this payload, which stays the
+ * caller's and may be changed and sent again.
  */
 int sock_send_payload(sock_server *server,
                       int type,
@@ -898,18 +902,20 @@ int sock_send_payload(sock_server *server,
                       const char *client_id);
 
 /**
- * From now on sends collect, up to 64 KiB a client, until sock_server_uncork(): for bursts where
- * no thread of the library stands ready (sock_server_open() and sock_server_run()). A cork
- * belongs to the server, not to a thread, and does not nest. sock_server_next() and the end of a
- * hook write what has collected and leave it on; sock_server_stop() lifts it.
+ * From now on messages are collected and written together, by sock_server_uncork() or when there
+ * are 64 KiB for a client: for bursts of a server that has no thread of the library's own
+ * (sock_server_open() and sock_server_run()). A cork belongs to the server, not to a thread, and
+ * does not nest. sock_server_next() and the end of a hook write what was collected and leave the
+ * cork on; sock_server_stop() lifts it.
  *
  * DOTSOCK_E_NOT_RUNNING.
  */
 int sock_server_cork(sock_server *server);
 
 /**
- * Lifts the cork and writes what has collected. It does not wait: what a client's socket has no room
- * for is written as soon as there is, with sock_server_open() by sock_server_next().
+ * Lifts the cork and writes what was collected. It does not wait: what a client's socket has no
+ * room for is written as soon as there is room, by the thread that runs the server or, after
+ * sock_server_open(), by sock_server_next().
  *
  * DOTSOCK_E_NOT_RUNNING.
  */
@@ -929,16 +935,16 @@ int sock_server_uncork(sock_server *server);
 int sock_server_stop(sock_server *server);
 
 /**
- * Ends the wait of sock_server_run() or sock_server_next(): the one in progress, or else the next
- * one with a timeout other than 0, returns DOTSOCK_E_CANCELLED, once, however often this was
- * called before. Every send that waits for room ends with it.
+ * Ends the wait of sock_server_run() or sock_server_next(): the one in progress or, if there is
+ * none, the next one with a timeout other than 0 returns DOTSOCK_E_CANCELLED. It does so once,
+ * however often this was called before. It also ends every send that waits for room.
  *
  * May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
  * the last error as they are.
  */
 int sock_server_cancel(sock_server *server);
 
-/** 1 while the server is running, 0 else (and for NULL). */
+/** 1 while the server is running, 0 otherwise (and for NULL). */
 int sock_server_is_running(const sock_server *server);
 
 /** The name of the server's event; valid until the server is freed. NULL for NULL. */
@@ -969,11 +975,11 @@ sock_client_list *sock_server_clients(sock_server *server);
 sock_client_list *sock_server_client(sock_server *server, const char *client_id);
 
 /**
- * Disconnects a client, and returns at once: its id is unknown from now on, and no message of it
- * is handed over any more, not even what has arrived already. Aside from one: on another thread a
- * hook with a message of it may have begun, and goes on, or a sock_server_next() that is under way
- * may be returning one. What is queued for the client is delivered (for at most the option
- * `linger`), then it is closed and its disconnect hook or event follows.
+ * Disconnects a client, and returns at once: its id is unknown from now on, and none of its
+ * messages is delivered any more, not even one that has already arrived. One exception: another
+ * thread may already be in a hook with a message of this client, or in a sock_server_next() that
+ * is about to return one; that one is still delivered. What is queued for the client is sent (for
+ * at most the option `linger`), then it is closed and its disconnect hook or event follows.
  *
  * DOTSOCK_E_NO_CLIENT: nobody has this id.
  */
@@ -985,7 +991,10 @@ int sock_server_disconnect_client(sock_server *server, const char *client_id);
  */
 size_t sock_server_queue_size(const sock_server *server);
 
-/** Empties the backlog, whether the server is running or not. What goes does not count as dropped. */
+/**
+ * Empties the backlog, whether the server is running or not. These messages do not count as
+ * dropped.
+ */
 int sock_server_clear_queue(sock_server *server);
 
 /**
@@ -996,8 +1005,8 @@ int sock_server_clear_queue(sock_server *server);
  *   token
  * - "messages_sent", "bytes_sent": what the kernel took, per recipient, with lengths and notices
  * - "messages_received", "bytes_received"
- * - "messages_dropped": what the kernel never took, per recipient: a full queue or backlog, a
- *   client that left, a linger that was over
+ * - "messages_dropped": what the kernel never took, per recipient, because a queue or the backlog
+ *   was full, a client left, or `linger` was over
  * - "malformed": frames that were malformed, too large, cut off or timed out
  * - "denied": well-formed frames refused because of `allow_client_send`
  * - "queued": in the backlog now
@@ -1009,10 +1018,10 @@ int sock_server_stat(const sock_server *server, const char *name, uint64_t *out)
 /**
  * Stops the server, runs the `drop`s of its hooks, and frees it. NULL is allowed.
  *
- * No other thread may use it any more. From one of its hooks it takes effect once the hook has
+ * No other thread may use it any more. In one of its hooks it takes effect once the hook has
  * returned: the other clients' disconnect hooks still run, so release a hook's `ctx` in its
  * `drop`. In a log function it takes effect once the call that logged is over. In a forked child
- * it runs the `drop`s and touches neither peers nor files.
+ * it runs the `drop`s and affects neither peers nor files.
  */
 void sock_server_free(sock_server *server);
 
@@ -1024,9 +1033,10 @@ void sock_server_free(sock_server *server);
  * sock_server_start() and sock_server_run(), one at a time, on the thread that runs the server;
  * not with sock_server_open().
  *
- * No lock is held while a hook runs: it may call everything, sock_send(), sock_server_stop() and
- * disconnecting that very client included. It must return: no longjmp and no C++ exception may
- * leave it. While it runs, the server reads nothing and its clients wait.
+ * No lock is held while a hook runs: it may call everything, including sock_send(),
+ * sock_server_stop() and sock_server_disconnect_client() for that very client. It must return: no
+ * longjmp and no C++ exception may leave it. While it runs, the server reads nothing and its
+ * clients wait.
  *
  * `ctx` is handed to the hook as it is. `drop`, if not NULL, is called with it exactly once,
  * after the hook's last call: when the hook is set again, or to NULL, or when the server is
@@ -1050,7 +1060,7 @@ typedef void (*sock_message_hook_fn)(void *ctx,
 
 /**
  * Sets the hook that is called when a client has connected; NULL for none. The client counts as
- * connected before that: what the hook sends reaches it, behind the backlog.
+ * connected before that: what the hook sends reaches it, after the backlog.
  */
 int sock_server_on_client_connected(sock_server *server,
                                     sock_client_hook_fn hook,
@@ -1058,8 +1068,8 @@ int sock_server_on_client_connected(sock_server *server,
                                     sock_drop_fn drop);
 
 /**
- * Sets the hook that is called when a client has left, or was disconnected; NULL for none. It is
- * the last that is heard of this id.
+ * Sets the hook that is called when a client has left, or was disconnected; NULL for none. No hook
+ * is called with this id afterwards.
  */
 int sock_server_on_client_disconnected(sock_server *server,
                                        sock_client_hook_fn hook,
@@ -1076,7 +1086,7 @@ int sock_server_on_message_received(sock_server *server,
 /* ------------------------------------------------------------------------------------------------
  * Events
  * ------------------------------------------------------------------------------------------------
- * What sock_server_next() yields. An event outlives the server that it came from.
+ * What sock_server_next() returns. An event may be used after its server was freed.
  */
 
 /** DOTSOCK_CLIENT_CONNECTED, DOTSOCK_CLIENT_DISCONNECTED or DOTSOCK_MESSAGE_RECEIVED; -1 for NULL. */
@@ -1152,16 +1162,16 @@ void sock_client_list_free(sock_client_list *list);
  *
  * Among the messages are some of the library's own, with a `code` in the payload:
  * {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
- * because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message", says
- * that the server accepts no messages. Don't use these codes for others, nor "max_connections",
- * "auth" and "auth_denied", which server and client settle among themselves.
+ * because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message",
+ * says that the server accepts no messages. Don't use these codes for others, nor
+ * "max_connections", "auth" and "auth_denied", which server and client settle among themselves.
  */
 
 /**
- * A client of `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP:
- * for TCP, of the options `host` and `port`, or without a port of the address that the server
- * published in `socket_dir`. It opens nothing yet. `options` are copied; NULL is the configured
- * ones.
+ * A client of `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP.
+ * Over TCP it connects to `host` and `port` or, when `port` is unset or 0, to the address that the
+ * server published in `socket_dir`. It opens nothing yet. `options` are copied; NULL means the
+ * configured ones.
  *
  * Free it with sock_client_free(). NULL on failure:
  * DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
@@ -1174,20 +1184,20 @@ sock_client *sock_client_new(int transport, const char *event_name, const sock_o
 
 /**
  * From now on the client connects by itself, without blocking and without an attempt in this
- * call: for a program that must not wait, or that comes before its server. sock_client_recv() and
- * the descriptor do the rest.
+ * call: for a program that must not wait, or that may start before its server. The attempts are
+ * made by sock_client_recv() and the sends, and sock_client_fd() tells when one is due.
  *
- * DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name: use
- * sock_client_connect(). DOTSOCK_E_INVALID: the path of the socket is too long. DOTSOCK_E_IO: the
- * process has no descriptor left.
+ * DOTSOCK_E_STATE: `auto_reconnect` is off, or `host` is a name that has to be looked up:
+ * use sock_client_connect(). DOTSOCK_E_INVALID: the path of the socket is too long. DOTSOCK_E_IO:
+ * the process has no descriptor left.
  */
 int sock_client_open(sock_client *client);
 
 /**
  * Makes one attempt to connect, of at most the option `default_timeout` (looking up a host's name
  * may take longer). DOTSOCK_OK when it is connected already. With `auto_reconnect`,
- * sock_client_recv() and the sends go on trying after a failure, unless a host's name was not
- * found.
+ * sock_client_recv() and the sends go on trying after a failure, unless the name of the host could
+ * not be looked up.
  *
  * DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
  * DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
@@ -1196,20 +1206,21 @@ int sock_client_open(sock_client *client);
  * DOTSOCK_E_INVALID: the path of the socket is too long, or (over TCP) `token` and `token_file`
  * are both set, `token_file` is empty, longer than 4095 bytes or not a regular file, or there is a
  * token and `default_timeout` is 0; DOTSOCK_E_CANCELLED; DOTSOCK_E_INTERRUPTED;
- * DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that time; DOTSOCK_E_IO:
- * something else that the system says, or a host's name that is not known.
+ * DOTSOCK_E_NO_MEMORY: for the whole of `default_timeout` the system had no memory to send the
+ * answer of the token handshake; DOTSOCK_E_IO: any other system error, or the name of the host is
+ * not known.
  */
 int sock_client_connect(sock_client *client);
 
 /**
- * Closes the connection, and ends connecting by itself. What was sent is delivered first, which
- * takes at most the option `linger`; what had been read can still be received, then
+ * Closes the connection, and stops reconnecting. What was sent is delivered first, which takes at
+ * most the option `linger`. Messages that had been read already can still be received; then
  * sock_client_recv() returns DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
  */
 int sock_client_disconnect(sock_client *client);
 
 /**
- * 1 while the client is connected, 0 else (and for NULL). It looks at the socket without
+ * 1 while the client is connected, 0 otherwise (and for NULL). It looks at the socket without
  * blocking, so that a server that has gone is noticed.
  */
 int sock_client_is_connected(const sock_client *client);
@@ -1222,22 +1233,22 @@ int sock_client_is_connected(const sock_client *client);
  * after sock_client_disconnect(), when `reconnect_max_attempts` are used up, or, with the option
  * `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
  * the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect(),
- * or the server asks for a token and none is set;
- * DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
- * DOTSOCK_E_IO, DOTSOCK_E_INVALID: connecting again fails, and not because no server is there (see
- * sock_client_connect()); once for each lost connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
- * ran. After the last two nothing is lost: call it again to go on.
+ * or the server asks for a token and none is set; DOTSOCK_E_MESSAGE: the server sent something
+ * that is not a message. Each of these three is returned once; the next call behaves as after a
+ * lost connection. DOTSOCK_E_IO, DOTSOCK_E_INVALID: connecting again fails, and not because no
+ * server is there (see sock_client_connect()); once for each lost connection.
+ * DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler ran. After
+ * these two nothing is lost: call it again to go on.
  */
-int sock_client_recv(sock_client *client,
-                     int timeout_ms,
-                     sock_message **out);
+int sock_client_recv(sock_client *client, int timeout_ms, sock_message **out);
 
 /**
  * 1 when something has been read from the socket and was not taken yet, so that
- * sock_client_recv() need not look at the socket for it; 0 else (and for NULL). It makes no system
- * call and takes no lock. In an event loop, call sock_client_recv() once when sock_client_fd() is
- * readable, and again for as long as this is 1: what comes later makes the descriptor readable
- * again. Where several threads receive, another one may be faster.
+ * sock_client_recv() need not look at the socket for it; 0 otherwise (and for NULL). It makes no
+ * system call and takes no lock. In an event loop, call sock_client_recv() once when
+ * sock_client_fd() is readable, and again for as long as this is 1: what comes later makes the
+ * descriptor readable again. A hint: with several receiving threads another one may take the
+ * message first, and this call then waits or times out.
  */
 int sock_client_has_next(const sock_client *client);
 
@@ -1248,47 +1259,48 @@ int sock_client_has_next(const sock_client *client);
  *
  * DOTSOCK_E_TIMEOUT (also when no server was there in that time), DOTSOCK_E_NO_MEMORY (the system
  * had none to send with in that time), DOTSOCK_E_CANCELLED and DOTSOCK_E_INTERRUPTED mean that
- * nothing of it left. Once a byte of it has, it counts as sent: this succeeds whatever ends the wait,
- * and the rest goes with the next call. DOTSOCK_E_CLOSED: not connected.
+ * nothing of it was written. Once its first byte is written, it counts as sent: the call succeeds
+ * whatever ends the wait, and the next call writes the rest. DOTSOCK_E_CLOSED: not connected.
  * DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
  * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
  * DOTSOCK_E_PERMISSION, DOTSOCK_E_IO, DOTSOCK_E_INVALID: as for sock_client_recv().
  */
-int sock_client_send(sock_client *client,
-                     const sock_message *message);
+int sock_client_send(sock_client *client, const sock_message *message);
 
 /**
- * sock_client_send() of the client's event with this payload: one MessagePack map with str keys,
- * of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or
- * DOTSOCK_CONTROL.
+ * Like sock_client_send(), with a new message of the client's event and this payload: one
+ * MessagePack map with str keys, of `size` bytes, or (NULL, 0) for the empty one. `type`:
+ * DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL.
  *
  * DOTSOCK_E_MESSAGE also when `data` is anything else.
  */
 int sock_client_send_data(sock_client *client, int type, const void *data, size_t size);
 
 /**
- * sock_client_send() of the client's event with this payload: one JSON object.
+ * Like sock_client_send(), with a new message of the client's event and this payload: one JSON
+ * object.
  *
  * DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
  */
 int sock_client_send_json(sock_client *client, int type, const char *json);
 
 /**
- * sock_client_send() of the client's event with this payload, which stays the caller's and may be
- * changed and sent again.
+ * Like sock_client_send(), with a new message of the client's event and this payload, which stays
+ * the caller's and may be changed and sent again.
  */
 int sock_client_send_payload(sock_client *client, int type, const sock_payload *payload);
 
 /**
- * From now on sends collect, up to 64 KiB, until sock_client_uncork(): for bursts. A cork belongs
- * to the client, not to a thread, and does not nest. sock_client_recv() writes what has collected
- * and leaves it on; sock_client_disconnect() lifts it.
+ * From now on messages are collected and written together, by sock_client_uncork() or when there
+ * are 64 KiB: for bursts. A cork belongs to the client, not to a thread, and does not nest.
+ * sock_client_recv() writes what was collected and leaves the cork on; sock_client_disconnect()
+ * lifts it.
  */
 int sock_client_cork(sock_client *client);
 
 /**
- * Lifts the cork and writes what has collected, waiting like sock_client_send(), with its errors.
- * What has not left by then stays first in line, on a new connection too.
+ * Lifts the cork and writes what was collected, waiting like sock_client_send(), with its errors.
+ * What could not be written stays ahead of later messages, also on a new connection.
  */
 int sock_client_uncork(sock_client *client);
 
@@ -1304,8 +1316,8 @@ int sock_client_uncork(sock_client *client);
 int sock_client_fd(const sock_client *client);
 
 /**
- * How many messages have arrived and were not taken (the option of that name is another thing).
- * It looks at the socket first, without blocking. 0 for NULL.
+ * How many messages have arrived and were not taken (unrelated to the option `buffer_size`). It
+ * looks at the socket first, without blocking. 0 for NULL.
  */
 size_t sock_client_buffer_size(const sock_client *client);
 
@@ -1316,9 +1328,9 @@ size_t sock_client_buffer_size(const sock_client *client);
 int sock_client_clear_buffer(sock_client *client);
 
 /**
- * Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress, or else the
- * next one that may wait, returns DOTSOCK_E_CANCELLED, once, however often this was called
- * before. A send that waits, or comes to wait before that, ends with it.
+ * Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress or, if there
+ * is none, the next one that may wait returns DOTSOCK_E_CANCELLED. It does so once, however often
+ * this was called before. It also ends every send that waits, or begins to wait before that.
  *
  * May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
  * the last error as they are.
@@ -1342,8 +1354,8 @@ int64_t sock_client_server_pid(const sock_client *client);
 
 /**
  * Writes one counter to `out`; they count from sock_client_new() on: "messages_sent",
- * "messages_received", "bytes_sent", "bytes_received" (neither with what shows a token),
- * "malformed" (frames of the server that were no messages), "reconnects".
+ * "messages_received", "bytes_sent", "bytes_received" (without the token handshake), "malformed"
+ * (frames of the server that were not messages), "reconnects".
  *
  * DOTSOCK_E_INVALID: no counter has this name.
  */
@@ -1353,7 +1365,7 @@ int sock_client_stat(const sock_client *client, const char *name, uint64_t *out)
  * Disconnects the client and frees it. NULL is allowed.
  *
  * No other thread may use it any more. In a log function it takes effect once the call that
- * logged is over. In a forked child it does not touch the server.
+ * logged is over. In a forked child the server does not notice it.
  */
 void sock_client_free(sock_client *client);
 

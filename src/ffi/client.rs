@@ -10,9 +10,9 @@
 //!
 //! Among the messages are some of the library's own, with a `code` in the payload:
 //! {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
-//! because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message", says
-//! that the server accepts no messages. Don't use these codes for others, nor "max_connections",
-//! "auth" and "auth_denied", which server and client settle among themselves.
+//! because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message",
+//! says that the server accepts no messages. Don't use these codes for others, nor
+//! "max_connections", "auth" and "auth_denied", which server and client settle among themselves.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 
@@ -57,10 +57,10 @@ unsafe fn readable<'a>(client: *const sock_client) -> Option<&'a sock_client> {
     unsafe { client.as_ref() }.filter(|handle| !handle.client.is_forked())
 }
 
-/// A client of `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP:
-/// for TCP, of the options `host` and `port`, or without a port of the address that the server
-/// published in `socket_dir`. It opens nothing yet. `options` are copied; NULL is the configured
-/// ones.
+/// A client of `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP.
+/// Over TCP it connects to `host` and `port` or, when `port` is unset or 0, to the address that the
+/// server published in `socket_dir`. It opens nothing yet. `options` are copied; NULL means the
+/// configured ones.
 ///
 /// Free it with sock_client_free(). NULL on failure:
 /// DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
@@ -88,12 +88,12 @@ pub unsafe extern "C" fn sock_client_new(
 }
 
 /// From now on the client connects by itself, without blocking and without an attempt in this
-/// call: for a program that must not wait, or that comes before its server. sock_client_recv() and
-/// the descriptor do the rest.
+/// call: for a program that must not wait, or that may start before its server. The attempts are
+/// made by sock_client_recv() and the sends, and sock_client_fd() tells when one is due.
 ///
-/// DOTSOCK_E_STATE: it needs `auto_reconnect`, and a `host` that is a number and not a name: use
-/// sock_client_connect(). DOTSOCK_E_INVALID: the path of the socket is too long. DOTSOCK_E_IO: the
-/// process has no descriptor left.
+/// DOTSOCK_E_STATE: `auto_reconnect` is off, or `host` is a name that has to be looked up:
+/// use sock_client_connect(). DOTSOCK_E_INVALID: the path of the socket is too long. DOTSOCK_E_IO:
+/// the process has no descriptor left.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -102,8 +102,8 @@ pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
 
 /// Makes one attempt to connect, of at most the option `default_timeout` (looking up a host's name
 /// may take longer). DOTSOCK_OK when it is connected already. With `auto_reconnect`,
-/// sock_client_recv() and the sends go on trying after a failure, unless a host's name was not
-/// found.
+/// sock_client_recv() and the sends go on trying after a failure, unless the name of the host could
+/// not be looked up.
 ///
 /// DOTSOCK_E_CLOSED: no server is there (sock_last_os_error(): ENOENT, ECONNREFUSED);
 /// DOTSOCK_E_TIMEOUT: no answer in time; DOTSOCK_E_PERMISSION: the server runs as another
@@ -112,16 +112,17 @@ pub unsafe extern "C" fn sock_client_open(client: *mut sock_client) -> c_int {
 /// DOTSOCK_E_INVALID: the path of the socket is too long, or (over TCP) `token` and `token_file`
 /// are both set, `token_file` is empty, longer than 4095 bytes or not a regular file, or there is a
 /// token and `default_timeout` is 0; DOTSOCK_E_CANCELLED; DOTSOCK_E_INTERRUPTED;
-/// DOTSOCK_E_NO_MEMORY: the system had none to show the token with for all that time; DOTSOCK_E_IO:
-/// something else that the system says, or a host's name that is not known.
+/// DOTSOCK_E_NO_MEMORY: for the whole of `default_timeout` the system had no memory to send the
+/// answer of the token handshake; DOTSOCK_E_IO: any other system error, or the name of the host is
+/// not known.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_connect(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
     guard::call(|| unsafe { usable(client) }?.client.connect())
 }
 
-/// Closes the connection, and ends connecting by itself. What was sent is delivered first, which
-/// takes at most the option `linger`; what had been read can still be received, then
+/// Closes the connection, and stops reconnecting. What was sent is delivered first, which takes at
+/// most the option `linger`. Messages that had been read already can still be received; then
 /// sock_client_recv() returns DOTSOCK_E_CLOSED, in other threads too. Harmless when not connected.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_disconnect(client: *mut sock_client) -> c_int {
@@ -129,7 +130,7 @@ pub unsafe extern "C" fn sock_client_disconnect(client: *mut sock_client) -> c_i
     guard::call(|| unsafe { usable(client) }?.client.disconnect())
 }
 
-/// 1 while the client is connected, 0 else (and for NULL). It looks at the socket without
+/// 1 while the client is connected, 0 otherwise (and for NULL). It looks at the socket without
 /// blocking, so that a server that has gone is noticed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_is_connected(client: *const sock_client) -> c_int {
@@ -144,11 +145,12 @@ pub unsafe extern "C" fn sock_client_is_connected(client: *const sock_client) ->
 /// after sock_client_disconnect(), when `reconnect_max_attempts` are used up, or, with the option
 /// `report_loss`, once for each lost connection (the next call goes on). DOTSOCK_E_MAX_CONNECTIONS:
 /// the server has as many clients as it allows; DOTSOCK_E_PERMISSION: see sock_client_connect(),
-/// or the server asks for a token and none is set;
-/// DOTSOCK_E_MESSAGE: the server sends what is no message: each once, then as after a loss.
-/// DOTSOCK_E_IO, DOTSOCK_E_INVALID: connecting again fails, and not because no server is there (see
-/// sock_client_connect()); once for each lost connection. DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler
-/// ran. After the last two nothing is lost: call it again to go on.
+/// or the server asks for a token and none is set; DOTSOCK_E_MESSAGE: the server sent something
+/// that is not a message. Each of these three is returned once; the next call behaves as after a
+/// lost connection. DOTSOCK_E_IO, DOTSOCK_E_INVALID: connecting again fails, and not because no
+/// server is there (see sock_client_connect()); once for each lost connection.
+/// DOTSOCK_E_CANCELLED: sock_client_cancel(). DOTSOCK_E_INTERRUPTED: a signal handler ran. After
+/// these two nothing is lost: call it again to go on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_recv(
     client: *mut sock_client,
@@ -165,10 +167,11 @@ pub unsafe extern "C" fn sock_client_recv(
 }
 
 /// 1 when something has been read from the socket and was not taken yet, so that
-/// sock_client_recv() need not look at the socket for it; 0 else (and for NULL). It makes no system
-/// call and takes no lock. In an event loop, call sock_client_recv() once when sock_client_fd() is
-/// readable, and again for as long as this is 1: what comes later makes the descriptor readable
-/// again. Where several threads receive, another one may be faster.
+/// sock_client_recv() need not look at the socket for it; 0 otherwise (and for NULL). It makes no
+/// system call and takes no lock. In an event loop, call sock_client_recv() once when
+/// sock_client_fd() is readable, and again for as long as this is 1: what comes later makes the
+/// descriptor readable again. A hint: with several receiving threads another one may take the
+/// message first, and this call then waits or times out.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_has_next(client: *const sock_client) -> c_int {
     // SAFETY: the header asks for a live client or NULL.
@@ -181,8 +184,8 @@ pub unsafe extern "C" fn sock_client_has_next(client: *const sock_client) -> c_i
 ///
 /// DOTSOCK_E_TIMEOUT (also when no server was there in that time), DOTSOCK_E_NO_MEMORY (the system
 /// had none to send with in that time), DOTSOCK_E_CANCELLED and DOTSOCK_E_INTERRUPTED mean that
-/// nothing of it left. Once a byte of it has, it counts as sent: this succeeds whatever ends the wait,
-/// and the rest goes with the next call. DOTSOCK_E_CLOSED: not connected.
+/// nothing of it was written. Once its first byte is written, it counts as sent: the call succeeds
+/// whatever ends the wait, and the next call writes the rest. DOTSOCK_E_CLOSED: not connected.
 /// DOTSOCK_E_SEND_DENIED: the server does not accept messages. DOTSOCK_E_MESSAGE: it is larger
 /// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_MAX_CONNECTIONS,
 /// DOTSOCK_E_PERMISSION, DOTSOCK_E_IO, DOTSOCK_E_INVALID: as for sock_client_recv().
@@ -198,9 +201,9 @@ pub unsafe extern "C" fn sock_client_send(
     })
 }
 
-/// sock_client_send() of the client's event with this payload: one MessagePack map with str keys,
-/// of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or
-/// DOTSOCK_CONTROL.
+/// Like sock_client_send(), with a new message of the client's event and this payload: one
+/// MessagePack map with str keys, of `size` bytes, or (NULL, 0) for the empty one. `type`:
+/// DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL.
 ///
 /// DOTSOCK_E_MESSAGE also when `data` is anything else.
 #[unsafe(no_mangle)]
@@ -218,7 +221,8 @@ pub unsafe extern "C" fn sock_client_send_data(
     })
 }
 
-/// sock_client_send() of the client's event with this payload: one JSON object.
+/// Like sock_client_send(), with a new message of the client's event and this payload: one JSON
+/// object.
 ///
 /// DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
 #[unsafe(no_mangle)]
@@ -235,8 +239,8 @@ pub unsafe extern "C" fn sock_client_send_json(
     })
 }
 
-/// sock_client_send() of the client's event with this payload, which stays the caller's and may be
-/// changed and sent again.
+/// Like sock_client_send(), with a new message of the client's event and this payload, which stays
+/// the caller's and may be changed and sent again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_send_payload(
     client: *mut sock_client,
@@ -251,17 +255,18 @@ pub unsafe extern "C" fn sock_client_send_payload(
     })
 }
 
-/// From now on sends collect, up to 64 KiB, until sock_client_uncork(): for bursts. A cork belongs
-/// to the client, not to a thread, and does not nest. sock_client_recv() writes what has collected
-/// and leaves it on; sock_client_disconnect() lifts it.
+/// From now on messages are collected and written together, by sock_client_uncork() or when there
+/// are 64 KiB: for bursts. A cork belongs to the client, not to a thread, and does not nest.
+/// sock_client_recv() writes what was collected and leaves the cork on; sock_client_disconnect()
+/// lifts it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_cork(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
     guard::call(|| unsafe { usable(client) }?.client.cork())
 }
 
-/// Lifts the cork and writes what has collected, waiting like sock_client_send(), with its errors.
-/// What has not left by then stays first in line, on a new connection too.
+/// Lifts the cork and writes what was collected, waiting like sock_client_send(), with its errors.
+/// What could not be written stays ahead of later messages, also on a new connection.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_uncork(client: *mut sock_client) -> c_int {
     // SAFETY: the header asks for a live client.
@@ -281,8 +286,8 @@ pub unsafe extern "C" fn sock_client_fd(client: *const sock_client) -> c_int {
     guard::get(-1, || unsafe { readable(client) }?.client.fd())
 }
 
-/// How many messages have arrived and were not taken (the option of that name is another thing).
-/// It looks at the socket first, without blocking. 0 for NULL.
+/// How many messages have arrived and were not taken (unrelated to the option `buffer_size`). It
+/// looks at the socket first, without blocking. 0 for NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_buffer_size(client: *const sock_client) -> usize {
     // SAFETY: the header asks for a live client or NULL.
@@ -297,9 +302,9 @@ pub unsafe extern "C" fn sock_client_clear_buffer(client: *mut sock_client) -> c
     guard::call(|| unsafe { usable(client) }?.client.clear_buffer())
 }
 
-/// Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress, or else the
-/// next one that may wait, returns DOTSOCK_E_CANCELLED, once, however often this was called
-/// before. A send that waits, or comes to wait before that, ends with it.
+/// Ends the wait of sock_client_recv() or sock_client_connect(): the one in progress or, if there
+/// is none, the next one that may wait returns DOTSOCK_E_CANCELLED. It does so once, however often
+/// this was called before. It also ends every send that waits, or begins to wait before that.
 ///
 /// May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
 /// the last error as they are.
@@ -345,8 +350,8 @@ pub unsafe extern "C" fn sock_client_server_pid(client: *const sock_client) -> i
 }
 
 /// Writes one counter to `out`; they count from sock_client_new() on: "messages_sent",
-/// "messages_received", "bytes_sent", "bytes_received" (neither with what shows a token),
-/// "malformed" (frames of the server that were no messages), "reconnects".
+/// "messages_received", "bytes_sent", "bytes_received" (without the token handshake), "malformed"
+/// (frames of the server that were not messages), "reconnects".
 ///
 /// DOTSOCK_E_INVALID: no counter has this name.
 #[unsafe(no_mangle)]
@@ -368,7 +373,7 @@ pub unsafe extern "C" fn sock_client_stat(
 /// Disconnects the client and frees it. NULL is allowed.
 ///
 /// No other thread may use it any more. In a log function it takes effect once the call that
-/// logged is over. In a forked child it does not touch the server.
+/// logged is over. In a forked child the server does not notice it.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_client_free(client: *mut sock_client) {
     if !client.is_null() {

@@ -1,6 +1,6 @@
 //! # Events
 //!
-//! What sock_server_next() yields. An event outlives the server that it came from.
+//! What sock_server_next() returns. An event may be used after its server was freed.
 
 use std::ffi::{c_char, c_int};
 

@@ -4,9 +4,10 @@
 //! sock_server_start() and sock_server_run(), one at a time, on the thread that runs the server;
 //! not with sock_server_open().
 //!
-//! No lock is held while a hook runs: it may call everything, sock_send(), sock_server_stop() and
-//! disconnecting that very client included. It must return: no longjmp and no C++ exception may
-//! leave it. While it runs, the server reads nothing and its clients wait.
+//! No lock is held while a hook runs: it may call everything, including sock_send(),
+//! sock_server_stop() and sock_server_disconnect_client() for that very client. It must return: no
+//! longjmp and no C++ exception may leave it. While it runs, the server reads nothing and its
+//! clients wait.
 //!
 //! `ctx` is handed to the hook as it is. `drop`, if not NULL, is called with it exactly once,
 //! after the hook's last call: when the hook is set again, or to NULL, or when the server is
@@ -60,7 +61,7 @@ impl Slots {
 }
 
 /// Sets the hook that is called when a client has connected; NULL for none. The client counts as
-/// connected before that: what the hook sends reaches it, behind the backlog.
+/// connected before that: what the hook sends reaches it, after the backlog.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_on_client_connected(
     server: *mut sock_server,
@@ -76,8 +77,8 @@ pub unsafe extern "C" fn sock_server_on_client_connected(
     })
 }
 
-/// Sets the hook that is called when a client has left, or was disconnected; NULL for none. It is
-/// the last that is heard of this id.
+/// Sets the hook that is called when a client has left, or was disconnected; NULL for none. No hook
+/// is called with this id afterwards.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_on_client_disconnected(
     server: *mut sock_server,

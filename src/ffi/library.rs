@@ -24,8 +24,8 @@ pub extern "C" fn sock_strerror(status: c_int) -> *const c_char {
     constants::describe(status).as_ptr()
 }
 
-/// The status of this thread's last call that can fail: DOTSOCK_OK when it did not. Of use after
-/// a constructor that returned NULL.
+/// The status of this thread's last call that can fail: DOTSOCK_OK when it did not. Useful
+/// after a call that returned NULL.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_last_status() -> c_int {
     guard::get(0, || Some(guard::last_status()))
@@ -35,7 +35,7 @@ pub extern "C" fn sock_last_status() -> c_int {
 /// and the remedy. "" when it did not fail; never NULL.
 ///
 /// Valid until this thread's next call that can fail has ended (so that it may be an argument of
-/// that call); getters, `_free` and `_cancel` leave it alone. Each thread has its own.
+/// that call); getters, `_free` and `_cancel` leave it unchanged. Each thread has its own.
 #[unsafe(no_mangle)]
 pub extern "C" fn sock_last_error() -> *const c_char {
     guard::get(c"".as_ptr(), || Some(guard::last_text()))
@@ -62,7 +62,7 @@ pub extern "C" fn sock_timestamp_ms() -> i64 {
     guard::get(0, || Some(timestamp::timestamp_ms()))
 }
 
-/// Writes the time of now to `buffer`, in ISO 8601 with microseconds and offset:
+/// Writes the current time to `buffer`, in ISO 8601 with microseconds and offset:
 /// "2026-11-23T10:00:00.123456+00:00" and a NUL. `timezone` is an IANA name such as
 /// "Europe/Berlin", or NULL for the configured one, as it was at the first call of the process
 /// that needed it (UTC when the configuration is bad).
@@ -70,7 +70,7 @@ pub extern "C" fn sock_timestamp_ms() -> i64 {
 /// `size` is that of `buffer`; DOTSOCK_TIMESTAMP_SIZE is always enough.
 ///
 /// DOTSOCK_E_INVALID: the timezone is unknown, or the buffer is too small (sock_last_error()
-/// names the size needed; the buffer is left alone).
+/// names the size needed; nothing is written).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_timestamp_iso(
     timezone: *const c_char,

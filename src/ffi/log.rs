@@ -1,6 +1,6 @@
 //! # Logging
 //!
-//! The library is silent until it is told where to log to. Levels: DOTSOCK_LOG_OFF 0 to
+//! The library logs nothing until it is told where to. Levels: DOTSOCK_LOG_OFF 0 to
 //! DOTSOCK_LOG_TRACE 5.
 //!
 //! A log function runs on any thread, several at once, and in the middle of a call. It may call
@@ -32,9 +32,10 @@ pub type sock_log_fn = Option<
 /// Logs to a function from now on, records up to `level`; NULL or level 0 ends it.
 ///
 /// `ctx` is handed to the function as it is. `drop`, if not NULL, is called with it exactly once:
-/// when logging was set anew and the last call of this function has returned, on that thread. This
-/// call does not wait for that. With a NULL function or level 0 the `drop` that is passed runs at
-/// once, before this returns. When it fails, nothing was taken and `ctx` is still the caller's.
+/// after logging has been set again and the last running call of this function has returned, on
+/// that call's thread. Setting does not wait for that. With a NULL function or level 0 the `drop`
+/// that is passed runs at once, before this returns. When it fails, nothing was taken and `ctx` is
+/// still the caller's.
 ///
 /// DOTSOCK_E_INVALID: there is no such level. DOTSOCK_E_STATE: the program is written in Rust and
 /// has a logger already, which gets the records.
@@ -58,11 +59,11 @@ pub unsafe extern "C" fn sock_set_log(
 }
 
 /// Logs to a descriptor from now on, records up to `level`, for languages that cannot be called
-/// back: one line a record, "LEVEL target: text", written at once; errors are ignored. -1 or level
-/// 0 ends it. It takes the place of what sock_set_log() set.
+/// back: one line for each record, "LEVEL target: text", written at once; errors are ignored. -1 or
+/// level 0 ends it. It replaces what sock_set_log() set.
 ///
-/// The descriptor stays the caller's: keep it open until logging was set anew, and mind that a
-/// full pipe holds the library up.
+/// The descriptor stays the caller's: keep it open until logging has been set again. A full pipe
+/// blocks the library until somebody reads from it.
 ///
 /// DOTSOCK_E_INVALID: there is no such level, or the descriptor is not open. DOTSOCK_E_STATE: as
 /// for sock_set_log().

@@ -3,10 +3,16 @@
 //! A message is immutable, reference-counted, and may be used by any number of threads. Strings and
 //! bytes that a getter returns are borrowed from the message until it is freed.
 //!
-//! Inside, a message is MessagePack. As JSON, key order is kept, and 64-bit integers stay exact;
-//! binary data becomes base64, a MessagePack timestamp ISO 8601, another extension
-//! {"type": n, "data": base64}, NaN and infinities null, a key that is not a string its JSON text,
-//! and bytes that are not UTF-8 U+FFFD. From JSON, of equal keys the last wins.
+//! Inside, a message is MessagePack. As JSON it keeps the order of its keys, and 64-bit integers
+//! stay exact. What JSON does not have is written as:
+//!
+//! - binary data: base64 text; a MessagePack timestamp: ISO 8601 text
+//! - another MessagePack extension: {"type": n, "data": base64}
+//! - NaN and infinities: null
+//! - a key that is not a string: its JSON text
+//! - bytes in text that are not UTF-8: U+FFFD
+//!
+//! When JSON that is passed in has a key more than once, the last one counts.
 //!
 //! sock_message_get_...() read one value of the payload, by JSON Pointer: "/status",
 //! "/steps/0/name"; "" is the payload itself, and a key that is not a string is named by its JSON
@@ -74,12 +80,12 @@ unsafe fn inner<'a>(message: *const sock_message) -> Option<&'a Inner> {
 }
 
 /// A message about `event_name` (see sock_validate_event_name()) with this payload: one
-/// MessagePack map with str keys (further down any key), of `size` bytes, which are copied;
-/// (NULL, 0) is the empty map. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL. It is
-/// stamped with the time of now, in the configured timezone.
+/// MessagePack map with str keys (maps inside it may have any keys), of `size` bytes, which are
+/// copied; (NULL, 0) is the empty map. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL. It
+/// is stamped with the current time, in the configured timezone.
 ///
 /// Free it with sock_message_free(). NULL on failure: DOTSOCK_E_INVALID: the name or the type;
-/// DOTSOCK_E_MESSAGE: `data` is anything else, or deeper than 128 levels.
+/// DOTSOCK_E_MESSAGE: `data` is anything else, or nested more than 128 levels deep.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_new(
     event_name: *const c_char,
@@ -96,9 +102,9 @@ pub unsafe extern "C" fn sock_message_new(
     })
 }
 
-/// A message from an envelope, the body of a frame as it came from elsewhere (for relays and
-/// recorders): kept and sent byte for byte, with its name, timestamps, key order and unknown keys.
-/// The bytes are copied.
+/// A message from an envelope (the body of a frame) that came from elsewhere, for relays and
+/// recorders: it is kept and sent byte for byte, with its name, timestamps, key order and unknown
+/// keys. The bytes are copied.
 ///
 /// Free it with sock_message_free(). NULL on failure: DOTSOCK_E_MESSAGE: it is malformed, and
 /// sock_last_error() says why.
@@ -114,7 +120,7 @@ pub unsafe extern "C" fn sock_message_from_envelope(
     })
 }
 
-/// A message with a payload from JSON: one object. Else as sock_message_new().
+/// Like sock_message_new(), with a payload from JSON: one object.
 ///
 /// NULL on failure; DOTSOCK_E_MESSAGE also for an integer outside -2^63 to 2^64-1.
 #[unsafe(no_mangle)]
@@ -131,8 +137,7 @@ pub unsafe extern "C" fn sock_message_from_json(
     })
 }
 
-/// A message with a payload as it is now; the payload stays the caller's. Else as
-/// sock_message_new().
+/// Like sock_message_new(), with a copy of `payload` as it is now.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_from_payload(
     event_name: *const c_char,
@@ -147,7 +152,7 @@ pub unsafe extern "C" fn sock_message_from_payload(
     })
 }
 
-/// The event that the message is about; NULL for NULL. One that a peer sent may have any name.
+/// The event that the message is about; NULL for NULL. In a message from a peer it may be any text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_event_name(message: *const sock_message) -> *const c_char {
     guard::get(std::ptr::null(), || {
@@ -171,7 +176,7 @@ pub unsafe extern "C" fn sock_message_timestamp_ms(message: *const sock_message)
     guard::get(0, || Some(unsafe { inner(message) }?.timestamp_ms()))
 }
 
-/// The same moment in ISO 8601; NULL for NULL. One that a peer sent may have any text.
+/// The same moment in ISO 8601; NULL for NULL. In a message from a peer it may be any text.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_timestamp_iso(message: *const sock_message) -> *const c_char {
     guard::get(std::ptr::null(), || {
@@ -223,15 +228,14 @@ unsafe fn part(
 /// The payload as JSON text. It is made on first use and kept with the message.
 ///
 /// NULL on failure: DOTSOCK_E_INVALID: NULL; DOTSOCK_E_NO_MEMORY; DOTSOCK_E_MESSAGE: it has map
-/// keys that are maps again, nested beyond reason.
+/// keys that are maps with such keys again, nested more than 4 deep.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_data_json(message: *const sock_message) -> *const c_char {
     // SAFETY: the header asks for a live message or NULL.
     unsafe { json(message, Inner::data_json_c) }
 }
 
-/// The whole envelope as JSON text, with event name, type and timestamps. Else as
-/// sock_message_data_json().
+/// Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_json(message: *const sock_message) -> *const c_char {
     // SAFETY: the header asks for a live message or NULL.
@@ -326,8 +330,9 @@ pub unsafe extern "C" fn sock_message_get_bool(
     }
 }
 
-/// Reads text, as it came when it is not UTF-8: NUL-terminated, and borrowed from the message. Its
-/// size without that NUL goes to `size`, unless that is NULL (text may have a NUL inside).
+/// Reads text: NUL-terminated, and borrowed from the message. Its size without that NUL goes to
+/// `size`, unless that is NULL (text may have a NUL inside). Text that is not UTF-8 is left as it
+/// came.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_get_string(
     message: *const sock_message,
@@ -355,8 +360,8 @@ pub unsafe extern "C" fn sock_message_get_bytes(
     }
 }
 
-/// Reads any value as MessagePack, as it came (of equal keys the last), borrowed from the message;
-/// its size goes to `size`.
+/// Reads any value as MessagePack, as it came, borrowed from the message; its size goes to `size`.
+/// Where a map has a key more than once, the last one counts.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_get_msgpack(
     message: *const sock_message,
@@ -372,8 +377,8 @@ pub unsafe extern "C" fn sock_message_get_msgpack(
     }
 }
 
-/// Says of which kind a value is, for programs that walk what they don't know: DOTSOCK_KIND_NIL
-/// and so on.
+/// Says of which kind a value is (DOTSOCK_KIND_NIL and so on), for programs that walk through a
+/// payload that they do not know.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_get_kind(
     message: *const sock_message,
@@ -389,7 +394,7 @@ pub unsafe extern "C" fn sock_message_get_kind(
 }
 
 /// Says how many elements an array or map has, or how many bytes a string, binary data or an
-/// extension. DOTSOCK_E_INVALID for another kind.
+/// extension has. DOTSOCK_E_INVALID for other kinds.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_get_size(
     message: *const sock_message,
@@ -408,8 +413,8 @@ pub unsafe extern "C" fn sock_message_get_size(
 /// Reads key number `index` (from 0) of a map, or the JSON text of a key that is not a string:
 /// NUL-terminated, and borrowed from the message. Its size without that NUL goes to `size`, unless
 /// that is NULL. DOTSOCK_E_INVALID also when there is no such key, DOTSOCK_E_MESSAGE for a key that
-/// has no JSON text: a map with keys that are maps again, nested beyond reason. The keys behind it
-/// can be read.
+/// has no JSON text: a map with keys that are maps again, nested more than 4 deep. Later keys can
+/// still be read.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_get_key(
     message: *const sock_message,

@@ -5,8 +5,9 @@
 //! ~/.config/dotsock/settings.toml) < the file named by the environment variable DOTSOCK_SETTINGS
 //! < the environment < sock_options_load() and sock_options_set(), in the order called.
 //!
-//! Wherever options are asked for, NULL means the configured ones. Servers and clients copy what
-//! they are given, so the options may be changed or freed afterwards.
+//! Where a call takes options, NULL means the configured ones: what sock_options_new() would
+//! return. Servers and clients copy what they are given, so the options may be changed or freed
+//! afterwards.
 //!
 //! The keys with their meaning and their defaults, as in a settings file:
 //!
@@ -76,7 +77,8 @@ pub extern "C" fn sock_options_new() -> *mut sock_options {
     })
 }
 
-/// Adds the settings in the file `path`, over what was there. A load that fails changes nothing.
+/// Sets what the file `path` says; other options stay as they are. A load that fails changes
+/// nothing.
 ///
 /// DOTSOCK_E_IO: the file cannot be read; DOTSOCK_E_INVALID: it is not TOML, or has a bad value or
 /// an unknown key (sock_last_error() says in which line and column), or is longer than 1 MiB.
@@ -92,8 +94,8 @@ pub unsafe extern "C" fn sock_options_load(
     })
 }
 
-/// Sets one option. NULL as `value` puts the key back to what the settings files and the
-/// environment say, whatever was set or loaded here.
+/// Sets one option. NULL as `value` sets it back to what the settings files and the environment
+/// said when sock_options_new() was called, whatever has been set or loaded since.
 ///
 /// DOTSOCK_E_INVALID: the key is unknown (sock_last_error() names the nearest known one), or the
 /// value is bad (it says what is allowed).
@@ -118,7 +120,7 @@ pub unsafe extern "C" fn sock_options_set(
 /// `size` is that of `buffer`; DOTSOCK_OPTION_SIZE is always enough.
 ///
 /// DOTSOCK_E_INVALID: the key is unknown, or the buffer is too small (sock_last_error() names the
-/// size needed; the buffer is left alone).
+/// size needed; nothing is written).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_options_get(
     options: *const sock_options,

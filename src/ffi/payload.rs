@@ -1,18 +1,18 @@
 //! # Payloads
 //!
-//! A payload is built value by value, without escaping anything by hand, and then sent with
-//! sock_send_payload() or sock_client_send_payload(), or made a message of with
-//! sock_message_from_payload(). It may be sent and changed again.
+//! A payload is built value by value, without escaping anything by hand. It is then sent with
+//! sock_send_payload() or sock_client_send_payload(), or turned into a message with
+//! sock_message_from_payload(), and may be changed and sent again.
 //!
 //! A value's place is a JSON Pointer: "/status", "/steps/0/name" ("~1" stands for '/' in a key,
-//! "~0" for '~'). Missing parents are made: a map, or an array where the next token is "-", which
-//! appends ("/steps/-/name" is one new map in "steps"); in a map, "-" is a key like another.
-//! Setting replaces what was there, whole maps too; the pointer "" is the payload itself and takes
-//! a map.
+//! "~0" for '~'). Missing parents are made: an array if the next token is "-", else a map. In an
+//! array "-" appends ("/steps/-/name" appends a map to "steps"); in a map it is a key like any
+//! other. Setting replaces what was there, also a whole map; the pointer "" is the payload itself,
+//! which only a map can replace.
 //!
-//! All setters: DOTSOCK_E_INVALID when the pointer is none, or leads through something that is
-//! neither map nor array, or to an index that the array does not have; DOTSOCK_E_MESSAGE when the
-//! value is nested too deeply or is not what the setter takes. A setter that fails changes
+//! All setters: DOTSOCK_E_INVALID when the pointer is not a JSON Pointer, leads through a value
+//! that is neither map nor array, or names an index that the array does not have; DOTSOCK_E_MESSAGE
+//! when the value is nested too deeply or is not what the setter takes. A setter that fails changes
 //! nothing.
 
 use std::ffi::{c_char, c_int, c_void};

@@ -8,8 +8,8 @@
 //! - sock_server_open(), sock_server_next() and sock_server_fd(): no thread and no hooks; the
 //!   program asks for events when its own event loop says that there are some.
 //!
-//! While one of them runs, each of them is DOTSOCK_E_STATE, except a sock_server_run() that goes
-//! on after it was cancelled or interrupted.
+//! While the server runs in one of these ways, starting it in any way fails with DOTSOCK_E_STATE;
+//! only sock_server_run() may be called again, after it was cancelled or interrupted.
 
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::sync::Arc;
@@ -71,7 +71,7 @@ unsafe fn readable<'a>(server: *const sock_server) -> Option<&'a sock_server> {
 }
 
 /// A server for `event_name` (see sock_validate_event_name()), over DOTSOCK_UNIX or DOTSOCK_TCP.
-/// It opens nothing yet. `options` are copied; NULL is the configured ones.
+/// It opens nothing yet. `options` are copied; NULL means the configured ones.
 ///
 /// Free it with sock_server_free(). NULL on failure:
 /// DOTSOCK_E_INVALID: the transport, the name, `port_range_start` over `port_range_end`, or (with
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn sock_server_start(server: *mut sock_server) -> c_int {
 /// DOTSOCK_OK: it was stopped. DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED: it is still listening
 /// and its clients are kept; call it again to go on, or stop it. A stop by another thread in
 /// between is not lost: the call that follows returns DOTSOCK_OK at once and starts nothing.
-/// Else as for sock_server_start().
+/// Other errors: as for sock_server_start().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_run(server: *mut sock_server) -> c_int {
     guard::call(|| {
@@ -137,7 +137,7 @@ pub unsafe extern "C" fn sock_server_run(server: *mut sock_server) -> c_int {
 }
 
 /// Starts to listen, without a thread: the program drives the server with sock_server_next().
-/// Hooks are not called. Events that a stop left are yielded first.
+/// Hooks are not called. Events that were left when it was last stopped come first.
 ///
 /// Errors as for sock_server_start().
 #[unsafe(no_mangle)]
@@ -151,8 +151,8 @@ pub unsafe extern "C" fn sock_server_open(server: *mut sock_server) -> c_int {
 /// disconnected.
 ///
 /// DOTSOCK_E_TIMEOUT: nothing in time. DOTSOCK_E_NOT_RUNNING: it was never opened, or it was
-/// stopped and all that was left, the disconnect of every client included, was yielded.
-/// DOTSOCK_E_STATE: it runs in another way. DOTSOCK_E_CANCELLED: sock_server_cancel().
+/// stopped and all events that were left have been returned, including the disconnect of every
+/// client. DOTSOCK_E_STATE: it runs in another way. DOTSOCK_E_CANCELLED: sock_server_cancel().
 /// DOTSOCK_E_INTERRUPTED: a signal handler ran.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_next(
@@ -196,9 +196,9 @@ pub unsafe extern "C" fn sock_server_fd(server: *const sock_server) -> c_int {
 /// DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
 ///
 /// DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
-/// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped. Of
-/// a broadcast some clients may have got it, and for the others it counts as dropped: do not repeat
-/// it, unless it may arrive twice. (Where there was no memory to begin with, nobody has got it.)
+/// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped;
+/// some clients may have got a broadcast, and for the others it counts as dropped, so do not repeat
+/// it unless it may arrive twice. (If there was no memory even to encode it, nobody got it.)
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_send(
     server: *mut sock_server,
@@ -214,9 +214,9 @@ pub unsafe extern "C" fn sock_send(
     })
 }
 
-/// sock_send() of the server's event with this payload: one MessagePack map with str keys, of
-/// `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA, DOTSOCK_ERROR or
-/// DOTSOCK_CONTROL.
+/// Like sock_send(), with a new message of the server's event and this payload: one MessagePack map
+/// with str keys, of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA,
+/// DOTSOCK_ERROR or DOTSOCK_CONTROL.
 ///
 /// DOTSOCK_E_MESSAGE also when `data` is anything else.
 #[unsafe(no_mangle)]
@@ -237,7 +237,7 @@ pub unsafe extern "C" fn sock_send_data(
     })
 }
 
-/// sock_send() of the server's event with this payload: one JSON object.
+/// Like sock_send(), with a new message of the server's event and this payload: one JSON object.
 ///
 /// DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
 #[unsafe(no_mangle)]
@@ -257,8 +257,8 @@ pub unsafe extern "C" fn sock_send_json(
     })
 }
 
-/// sock_send() of the server's event with this payload, which stays the caller's and may be
-/// changed and sent again.
+/// Like sock_send(), with a new message of the server's event and this payload, which stays the
+/// caller's and may be changed and sent again.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_send_payload(
     server: *mut sock_server,
@@ -275,10 +275,11 @@ pub unsafe extern "C" fn sock_send_payload(
     })
 }
 
-/// From now on sends collect, up to 64 KiB a client, until sock_server_uncork(): for bursts where
-/// no thread of the library stands ready (sock_server_open() and sock_server_run()). A cork
-/// belongs to the server, not to a thread, and does not nest. sock_server_next() and the end of a
-/// hook write what has collected and leave it on; sock_server_stop() lifts it.
+/// From now on messages are collected and written together, by sock_server_uncork() or when there
+/// are 64 KiB for a client: for bursts of a server that has no thread of the library's own
+/// (sock_server_open() and sock_server_run()). A cork belongs to the server, not to a thread, and
+/// does not nest. sock_server_next() and the end of a hook write what was collected and leave the
+/// cork on; sock_server_stop() lifts it.
 ///
 /// DOTSOCK_E_NOT_RUNNING.
 #[unsafe(no_mangle)]
@@ -287,8 +288,9 @@ pub unsafe extern "C" fn sock_server_cork(server: *mut sock_server) -> c_int {
     guard::call(|| unsafe { usable(server) }?.server.cork())
 }
 
-/// Lifts the cork and writes what has collected. It does not wait: what a client's socket has no room
-/// for is written as soon as there is, with sock_server_open() by sock_server_next().
+/// Lifts the cork and writes what was collected. It does not wait: what a client's socket has no
+/// room for is written as soon as there is room, by the thread that runs the server or, after
+/// sock_server_open(), by sock_server_next().
 ///
 /// DOTSOCK_E_NOT_RUNNING.
 #[unsafe(no_mangle)]
@@ -321,9 +323,9 @@ pub unsafe extern "C" fn sock_server_stop(server: *mut sock_server) -> c_int {
     })
 }
 
-/// Ends the wait of sock_server_run() or sock_server_next(): the one in progress, or else the next
-/// one with a timeout other than 0, returns DOTSOCK_E_CANCELLED, once, however often this was
-/// called before. Every send that waits for room ends with it.
+/// Ends the wait of sock_server_run() or sock_server_next(): the one in progress or, if there is
+/// none, the next one with a timeout other than 0 returns DOTSOCK_E_CANCELLED. It does so once,
+/// however often this was called before. It also ends every send that waits for room.
 ///
 /// May be called from a signal handler: it takes no lock, allocates nothing, and keeps `errno` and
 /// the last error as they are.
@@ -336,7 +338,7 @@ pub unsafe extern "C" fn sock_server_cancel(server: *mut sock_server) -> c_int {
     })
 }
 
-/// 1 while the server is running, 0 else (and for NULL).
+/// 1 while the server is running, 0 otherwise (and for NULL).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_is_running(server: *const sock_server) -> c_int {
     // SAFETY: the header asks for a live server or NULL.
@@ -397,11 +399,11 @@ pub unsafe extern "C" fn sock_server_client(
     })
 }
 
-/// Disconnects a client, and returns at once: its id is unknown from now on, and no message of it
-/// is handed over any more, not even what has arrived already. Aside from one: on another thread a
-/// hook with a message of it may have begun, and goes on, or a sock_server_next() that is under way
-/// may be returning one. What is queued for the client is delivered (for at most the option
-/// `linger`), then it is closed and its disconnect hook or event follows.
+/// Disconnects a client, and returns at once: its id is unknown from now on, and none of its
+/// messages is delivered any more, not even one that has already arrived. One exception: another
+/// thread may already be in a hook with a message of this client, or in a sock_server_next() that
+/// is about to return one; that one is still delivered. What is queued for the client is sent (for
+/// at most the option `linger`), then it is closed and its disconnect hook or event follows.
 ///
 /// DOTSOCK_E_NO_CLIENT: nobody has this id.
 #[unsafe(no_mangle)]
@@ -424,7 +426,8 @@ pub unsafe extern "C" fn sock_server_queue_size(server: *const sock_server) -> u
     guard::get(0, || Some(unsafe { readable(server) }?.server.queue_size()))
 }
 
-/// Empties the backlog, whether the server is running or not. What goes does not count as dropped.
+/// Empties the backlog, whether the server is running or not. These messages do not count as
+/// dropped.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_clear_queue(server: *mut sock_server) -> c_int {
     // SAFETY: the header asks for a live server.
@@ -438,8 +441,8 @@ pub unsafe extern "C" fn sock_server_clear_queue(server: *mut sock_server) -> c_
 ///   token
 /// - "messages_sent", "bytes_sent": what the kernel took, per recipient, with lengths and notices
 /// - "messages_received", "bytes_received"
-/// - "messages_dropped": what the kernel never took, per recipient: a full queue or backlog, a
-///   client that left, a linger that was over
+/// - "messages_dropped": what the kernel never took, per recipient, because a queue or the backlog
+///   was full, a client left, or `linger` was over
 /// - "malformed": frames that were malformed, too large, cut off or timed out
 /// - "denied": well-formed frames refused because of `allow_client_send`
 /// - "queued": in the backlog now
@@ -463,10 +466,10 @@ pub unsafe extern "C" fn sock_server_stat(
 
 /// Stops the server, runs the `drop`s of its hooks, and frees it. NULL is allowed.
 ///
-/// No other thread may use it any more. From one of its hooks it takes effect once the hook has
+/// No other thread may use it any more. In one of its hooks it takes effect once the hook has
 /// returned: the other clients' disconnect hooks still run, so release a hook's `ctx` in its
 /// `drop`. In a log function it takes effect once the call that logged is over. In a forked child
-/// it runs the `drop`s and touches neither peers nor files.
+/// it runs the `drop`s and affects neither peers nor files.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_server_free(server: *mut sock_server) {
     if !server.is_null() {
