@@ -12,8 +12,7 @@ fn main() {
         "-Bsymbolic".into(),
     ];
     if loader_unpacks_relocations() {
-        // The tables of time zones are full of pointers: packed, their relocations take 16 KB of
-        // every process that loads the library instead of 740 KB.
+        // Packed, they take 5 KB of every process that loads the library instead of 117 KB.
         options.push("-z,pack-relative-relocs".into());
     }
     for option in options {
@@ -22,9 +21,13 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
 }
 
-/// Whether the C library of this machine, for which the library is built, knows packed
-/// relocations: glibc does since 2.36.
+/// Whether the C library that the library is built for knows packed relocations: glibc does since
+/// 2.36. Only of this machine's can that be asked.
 fn loader_unpacks_relocations() -> bool {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    if variable("TARGET") != variable("HOST") || variable("CARGO_CFG_TARGET_ENV") != "gnu" {
+        return false;
+    }
     let answer = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
     let text = answer.map(|answer| answer.stdout).unwrap_or_default();
     let version = String::from_utf8_lossy(&text);

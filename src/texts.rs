@@ -56,13 +56,16 @@ impl Texts {
         self.kept().lent.lend(offset, text)
     }
 
-    /// Where the latest walk stands, for a walk that goes on.
+    /// Where the latest walk stands, for a walk that goes on. Nobody waits for that: in a forked
+    /// child it may be locked for ever, and whoever does not know begins anew.
     pub fn walk(&self) -> Walk {
-        *self.kept().walk.lock()
+        self.kept().walk.try_lock().map(|walk| *walk).unwrap_or_default()
     }
 
     pub fn set_walk(&self, walk: Walk) {
-        *self.kept().walk.lock() = walk;
+        if let Some(mut latest) = self.kept().walk.try_lock() {
+            *latest = walk;
+        }
     }
 
     fn kept(&self) -> &Kept {
