@@ -3,10 +3,16 @@
 //! Closing takes nothing away that is on its way: what is queued is written, the stream is ended,
 //! and the socket is closed once the peer's kernel has everything. All of it ends with `linger`.
 
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use log::Level;
+
 use super::common::{Common, STARVED};
+use super::engine::{Engine, Happened};
 use super::recipient::Recipient;
+use super::shared::Shared;
 use crate::sys::{self, Monotonic};
 use crate::transport::Peer;
 
@@ -22,11 +28,11 @@ const LAST_DISCARDS: usize = 256;
 pub(crate) struct Farewell {
     recipient: Recipient,
     /// Whether its disconnect is an event; that of a refused client is none.
-    pub reported: bool,
+    reported: bool,
     /// When it is closed in any case.
     due: Monotonic,
     /// When it has to be looked at, whatever its socket says.
-    pub look_at: Option<Monotonic>,
+    look_at: Option<Monotonic>,
     /// Everything is written and the stream ended.
     written: bool,
     /// Its socket is watched no more, so that only the clock tells when to write.
@@ -35,7 +41,7 @@ pub(crate) struct Farewell {
 
 /// What a closing connection waits for.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+enum Next {
     /// Nothing: it can be closed.
     Close,
     /// Its socket, but no longer than until then.
@@ -43,12 +49,12 @@ pub(crate) enum Next {
 }
 
 impl Farewell {
-    pub fn new(recipient: Recipient, reported: bool, due: Monotonic) -> Farewell {
+    fn new(recipient: Recipient, reported: bool, due: Monotonic) -> Farewell {
         Farewell { recipient, reported, due, look_at: None, written: false, by_clock: false }
     }
 
     /// Does what can be done now.
-    pub fn advance(&mut self, id: u64, common: &mut Common) -> Next {
+    fn advance(&mut self, id: u64, common: &mut Common) -> Next {
         if self.recipient.reading && !self.discard_input(DISCARDS) {
             return Next::Close;
         }
@@ -106,7 +112,7 @@ impl Farewell {
     }
 
     /// Closes: what is still queued is dropped and counted.
-    pub fn close(mut self, id: u64, common: &mut Common) {
+    fn close(mut self, id: u64, common: &mut Common) {
         self.recipient.give_up(id, common);
         // A forked child may have the socket open, too: closing alone would end neither the
         // connection nor what is reported of it.
@@ -114,5 +120,120 @@ impl Farewell {
         sys::shut_down(self.recipient.fd());
         // Closed with input that nobody read, it would be reset instead of ended.
         self.discard_input(LAST_DISCARDS);
+    }
+}
+
+impl Engine {
+    /// The peer has left, or has to: delivers what is queued for it, then closes.
+    #[cold]
+    pub(super) fn leave(&mut self, id: u64, ended: bool, shared: &Shared) {
+        self.drop_connection(id);
+        let recipient = shared.lock_in_engine().delivery.remove(id);
+        // Somebody may have dismissed it a moment ago: then that command follows.
+        if let Some(mut recipient) = recipient {
+            recipient.reading = !ended;
+            self.say_farewell(id, recipient, true, shared);
+        }
+    }
+
+    /// Nothing of what it has said is handed over any more.
+    pub(super) fn drop_connection(&mut self, id: u64) {
+        if let Some(connection) = self.connections.remove(&id)
+            && let Some(due) = connection.frame_due
+        {
+            self.deadlines.remove(&(due, id));
+        }
+        if self.current == Some(id) {
+            self.current = None;
+        }
+    }
+
+    /// Begins to close a connection; `reported`: whether that is an event.
+    pub(super) fn say_farewell(
+        &mut self,
+        id: u64,
+        recipient: Recipient,
+        reported: bool,
+        shared: &Shared,
+    ) {
+        let due = Monotonic::now().after(shared.settings.linger);
+        self.farewells.insert(id, Farewell::new(recipient, reported, due));
+        self.attend_farewell(id, shared);
+    }
+
+    /// Goes on closing a connection.
+    #[cold]
+    pub(super) fn attend_farewell(&mut self, id: u64, shared: &Shared) {
+        let Some(farewell) = self.farewells.get_mut(&id) else { return };
+        if let Some(moment) = farewell.look_at.take() {
+            self.deadlines.remove(&(moment, id));
+        }
+        let next = farewell.advance(id, &mut shared.lock_in_engine().delivery.common);
+        match next {
+            Next::Wait(moment) => {
+                farewell.look_at = Some(moment);
+                self.deadlines.insert((moment, id));
+            }
+            Next::Close => self.close(id, shared),
+        }
+    }
+
+    fn close(&mut self, id: u64, shared: &Shared) {
+        let Some(farewell) = self.farewells.remove(&id) else { return };
+        if farewell.reported {
+            self.events.push_back(Happened::Disconnected(id));
+        } else {
+            self.refusals -= 1;
+        }
+        farewell.close(id, &mut shared.lock_in_engine().delivery.common);
+    }
+
+    /// Begins to close every connection.
+    pub fn begin_shutdown(&mut self, keep_messages: bool, shared: &Shared) {
+        self.obey(shared);
+        while let Some(id) = self.current.filter(|_| keep_messages) {
+            match self.next_message(id, shared) {
+                Some(message) if self.events.try_reserve(1).is_ok() => {
+                    self.events.push_back(Happened::Message(id, message));
+                }
+                Some(_) => self.forget_rest(id),
+                None => self.current = None,
+            }
+        }
+        {
+            let mut state = shared.lock_in_engine();
+            shared.corked.store(false, Ordering::Relaxed);
+            state.delivery.uncork();
+            state.delivery.burst.end();
+        }
+        self.close_gate(shared);
+        while let Some(id) = self.connections.keys().next().copied() {
+            self.leave(id, false, shared);
+        }
+    }
+
+    /// What is left of a client's messages has no room among the events.
+    fn forget_rest(&mut self, id: u64) {
+        self.current = None;
+        let Some(connection) = self.connections.get(&id) else { return };
+        let (peer, bytes) = (connection.peer, connection.buffer.len());
+        self.notes.add(Level::Error, "dotsock::server", || {
+            format!("Out of memory: the last messages of {peer}, {bytes} bytes and one, are lost")
+        });
+    }
+
+    /// Goes on with a shutdown; `true` when every connection is closed.
+    pub fn is_shut_down(&mut self, shared: &Shared) -> bool {
+        self.obey(shared);
+        while let Some(ready) = self.next_ready() {
+            self.handle(ready, shared);
+        }
+        self.arm();
+        self.farewells.is_empty()
+    }
+
+    /// The end: what has happened and was not taken.
+    pub fn into_events(self) -> VecDeque<Happened> {
+        self.events
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::accepting::Notice;
 use super::engine::Engine;
-use super::reading::Notice;
 use super::recipient::Recipient;
 use super::segment::Segment;
 use super::shared::{Shared, count};

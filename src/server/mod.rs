@@ -6,15 +6,16 @@
 //! | `lifecycle` | three ways to run one engine: starting, stopping |
 //! | `driving`, `hooks` | turns of the loop, and what of the program's runs in it |
 //! | `clients`, `stats` | who is connected, and what was counted |
-//! | `engine`, `reading`, `connection` | the event loop: accepting, reading, deadlines |
+//! | `engine`, `accepting`, `reading`, `connection` | the event loop: deadlines, who comes in, what they say |
 //! | `gate` | connections that have not shown their token yet |
 //! | `sending`, `waiting` | sends, and senders that wait for room |
 //! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
 //! | `dismissal` | telling a client to leave: no message of it is handed over any more |
-//! | `farewell` | closing a connection without taking anything away |
+//! | `farewell` | closing connections, at a shutdown all of them, without taking anything away |
 //! | `cancels` | calls of `cancel`, from anywhere |
 //! | `io` | the descriptors, and what threads ask of the engine |
 
+mod accepting;
 mod backlog;
 mod burst;
 mod cancels;

@@ -5,31 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use log::Level;
-use serde::Serialize;
 
+use super::accepting::Notice;
 use super::delivery::Write;
 use super::engine::Engine;
-use super::recipient::Recipient;
 use super::shared::{Shared, count};
-use crate::sys::{self, Interest, Monotonic, StreamSocket};
-use crate::transport::Peer;
+use crate::sys::Monotonic;
 use crate::wire::frame::Cut;
 use crate::{Message, MessageType};
 
 /// A reader that comes later than this to a frame that is due was itself held up.
 const LATE: Duration = Duration::from_secs(1);
-
-/// Refused clients that are being told so at once, so that a flood of them takes no descriptors.
-const MOST_REFUSALS: usize = 16;
-
-/// What a client is told in a message of our own making.
-#[derive(Serialize)]
-pub(super) struct Notice {
-    pub code: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<u64>,
-    pub message: String,
-}
 
 impl Engine {
     /// Reads once from a client's socket.
@@ -222,55 +208,6 @@ impl Engine {
         if let (Some(frame), Some(client)) = (frame, delivery.clients.get_mut(&id)) {
             client.queue(id, &Arc::new(frame), &mut delivery.common);
             client.write(id, &mut delivery.common);
-        }
-    }
-
-    /// A client over `max_connections`: it is told so, and closed.
-    pub(super) fn refuse(
-        &mut self,
-        id: u64,
-        socket: Arc<StreamSocket>,
-        peer: Peer,
-        shared: &Shared,
-    ) {
-        let limit = shared.settings.max_connections;
-        let notice = Notice {
-            code: "max_connections",
-            limit: Some(limit as u64),
-            message: format!("Server '{}' allows {limit} clients at a time", shared.event_name),
-        };
-        self.turn_away(id, Recipient::unlisted(socket, peer), notice, shared);
-    }
-
-    /// Somebody who does not become a client: is told why, and closed.
-    pub(super) fn turn_away(
-        &mut self,
-        id: u64,
-        mut recipient: Recipient,
-        notice: Notice,
-        shared: &Shared,
-    ) {
-        count(&shared.counters.rejected, 1);
-        let peer = recipient.peer;
-        self.notes.add(Level::Warn, "dotsock::server", || {
-            format!("{peer} is refused ({}): {}", notice.code, notice.message)
-        });
-        let mut state = shared.lock_in_engine();
-        let common = &mut state.delivery.common;
-        if let Some(frame) = common.notice(MessageType::Error, &notice) {
-            recipient.queue(id, &Arc::new(frame), common);
-            recipient.write(id, common);
-        }
-        drop(state);
-        if self.refusals < MOST_REFUSALS
-            && self.io.epoll.add(recipient.fd(), Interest::READ, id).is_ok()
-        {
-            self.refusals += 1;
-            recipient.reading = true;
-            self.say_farewell(id, recipient, false, false, shared);
-        } else {
-            // A forked child may have the socket open, too: closing alone would not end it.
-            sys::shut_down(recipient.fd());
         }
     }
 }
