@@ -196,7 +196,7 @@ impl<'a> Driver<'a> {
             shared.more.store(self.more, Ordering::Relaxed);
             let mut state = shared.lock_in_engine();
             let others = state.nexting.saturating_sub(1);
-            shared.show_readiness(&mut state, others);
+            shared.show_readiness_to(&mut state, others);
         }
         drop(slot);
         if !notes.is_empty() {
@@ -211,9 +211,13 @@ impl<'a> Driver<'a> {
 }
 
 impl Shared {
-    /// Signals `ready` for as long as `next` has something to do that no other descriptor tells
-    /// of. `others`: how many threads are in `next` besides the one that knows.
-    pub fn show_readiness(&self, state: &mut State, others: usize) {
+    /// Signals `ready` for as long as `next` has something to do that no other descriptor tells of.
+    pub fn show_readiness(&self, state: &mut State) {
+        self.show_readiness_to(state, state.nexting);
+    }
+
+    /// The same from a thread in `next`, which knows; so many `others` are there, too.
+    fn show_readiness_to(&self, state: &mut State, others: usize) {
         let Some(io) = self.io.get() else { return };
         let wanted = match state.phase {
             // Who calls `next` again and again without a look at the descriptor needs no signal.
@@ -229,16 +233,6 @@ impl Shared {
         if wanted != state.ready_shown {
             state.ready_shown = wanted;
             if wanted { io.ready.signal() } else { io.ready.clear() }
-        }
-    }
-
-    /// Waits, whatever signals come, and tells the engine what is ready.
-    pub fn wait_uninterrupted(&self, io: &Io) {
-        let mut ready = [EpollEvent::EMPTY; BATCH];
-        // It fails only where a signal interrupts it: nothing is ready then.
-        let count = io.epoll.wait(&mut ready, -1).unwrap_or(0);
-        if let Some(engine) = self.engine.lock().as_mut() {
-            engine.feed(&ready[..count]);
         }
     }
 }

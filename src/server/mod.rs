@@ -3,7 +3,7 @@
 //! | file | what it is about |
 //! | --- | --- |
 //! | `shared` | the state of a server and its locks |
-//! | `lifecycle` | three ways to run one engine: starting, stopping |
+//! | `lifecycle`, `stopping` | three ways to run one engine, and how each of them ends |
 //! | `driving`, `hooks` | turns of the loop, and what of the program's runs in it |
 //! | `clients`, `stats` | who is connected, and what was counted |
 //! | `engine`, `accepting`, `reading`, `connection` | the event loop: deadlines, who comes in, what they say |
@@ -39,6 +39,7 @@ mod segment;
 mod sending;
 mod shared;
 mod stats;
+mod stopping;
 mod waiting;
 
 use std::os::fd::RawFd;
