@@ -9,7 +9,8 @@
 //! | `engine`, `accepting`, `reading`, `connection` | the event loop: deadlines, who comes in, what they say |
 //! | `gate` | connections that have not shown their token yet |
 //! | `sending`, `waiting` | sends, and senders that wait for room |
-//! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog`, `burst` | what is sent, to whom, and when it is written |
+//! | `delivery`, `common`, `load`, `recipient`, `outbox`, `segment`, `backlog` | what is sent, and to whom |
+//! | `collecting`, `burst` | when it is written |
 //! | `dismissal` | telling a client to leave: no message of it is handed over any more |
 //! | `farewell` | closing connections, at a shutdown all of them, without taking anything away |
 //! | `cancels` | calls of `cancel`, from anywhere |
@@ -20,6 +21,7 @@ mod backlog;
 mod burst;
 mod cancels;
 mod clients;
+mod collecting;
 mod common;
 mod connection;
 mod delivery;
