@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::outbox::{Outbox, Written};
-use super::sending::STARVED;
+use super::writing::STARVED;
 use crate::sys::{self, Monotonic, WaitFor};
 
 /// How often a TCP socket is asked whether its peer has everything, at first and at most: no

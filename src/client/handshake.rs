@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::connection::quoted;
-use super::sending::STARVED;
+use super::writing::STARVED;
 use crate::auth::{self, FrameReader, Heard, Nonce, Said, Secret};
 use crate::sys::{self, Interest, Monotonic};
 use crate::timestamp::Stamper;

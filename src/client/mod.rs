@@ -1,10 +1,21 @@
 //! Clients.
 //!
 //! A client has no thread of its own: messages are read and written on the threads that call.
-//! One lock guards a small state machine that never waits: `state.rs`, with `connecting.rs` and its
-//! two directions, `receiving.rs` and `sending.rs`. The calls below and in `driving.rs` make
-//! progress with it, and where there is none to be made they sleep without the lock (`waiting.rs`)
-//! until the socket, another thread (`waking.rs`) or the clock has something for them.
+//! One lock guards a small state machine that never waits. The calls make progress with it, and
+//! where there is none to be made they sleep without the lock until the socket, another thread or
+//! the clock has something for them.
+//!
+//! | file | what it is about |
+//! | --- | --- |
+//! | `driving`, `sending` | the calls that may have to wait: connecting and receiving, and sends |
+//! | `waiting`, `waking` | sleeping without the lock, and who wakes whom |
+//! | `state` | what the lock guards, and how one connection ends |
+//! | `connecting`, `attempt`, `handshake`, `reconnect` | how the next one is made |
+//! | `reading`, `connection`, `inbox`, `spare` | from the socket to the program, without waiting |
+//! | `writing`, `outbox`, `line` | from the program to the socket, without waiting |
+//! | `closing` | closing a connection without taking anything away |
+//! | `watch` | the descriptor for event loops |
+//! | `stats` | what was counted |
 
 mod attempt;
 mod closing;
@@ -13,8 +24,9 @@ mod connection;
 mod driving;
 mod handshake;
 mod inbox;
+mod line;
 mod outbox;
-mod receiving;
+mod reading;
 mod reconnect;
 mod sending;
 mod spare;
@@ -23,6 +35,7 @@ mod stats;
 mod waiting;
 mod waking;
 mod watch;
+mod writing;
 
 use std::os::fd::{AsFd, RawFd};
 use std::sync::Arc;
@@ -31,23 +44,16 @@ use std::time::Duration;
 
 use log::Level;
 use parking_lot::Mutex;
-use serde::Serialize;
 
-use crate::message;
 use crate::settings::Settings;
-use crate::sys::{self, Monotonic, Process, Readiness};
+use crate::sys::{self, Process};
 use crate::transport::{Peer, Transport};
-use crate::wire::{envelope, json};
-use crate::{
-    ClientBuilder, Error, Message, MessageType, Options, Payload, Result, Status,
-    validate_event_name,
-};
+use crate::{ClientBuilder, Error, Message, Options, Result, Status, validate_event_name};
 
 use connection::Connection;
-use driving::{cancelled, forked, interrupted, nothing_in_time, taken};
-use outbox::Outgoing;
+use driving::{cancelled, forked};
 use state::{Link, State};
-use waiting::{Guard, Purpose};
+use waiting::Guard;
 use waking::Wake;
 use watch::Watch;
 
@@ -55,9 +61,6 @@ pub use stats::ClientStats;
 
 /// The target of log records.
 const LOG: &str = "dotsock::client";
-
-/// From this size on a payload is sent from where it is, instead of being copied behind its head.
-const LARGE_PAYLOAD: usize = 16 * 1024;
 
 /// A client of an event: receives what its server says, and may send to it.
 ///
@@ -234,54 +237,6 @@ impl Client {
         }
     }
 
-    fn wait_for_message(&self, mut state: Guard, timeout: Option<Duration>) -> Result<Message> {
-        let polls = timeout == Some(Duration::ZERO);
-        let mut deadline = None;
-        // Reading before waiting would cost a call for nothing, where waiting is allowed.
-        let mut woken = if polls { Readiness::Ready } else { Readiness::TimedOut };
-        loop {
-            if !polls && state.sleepers.take_cancel(&self.wake) {
-                return Err(cancelled());
-            }
-            if woken == Readiness::Interrupted {
-                return Err(interrupted());
-            }
-            if !state.outbox.is_empty() && !state.outbox.is_stuck() {
-                state.flush()?;
-            }
-            if let Some(arrived) = state.take_arrived()? {
-                return taken(arrived);
-            }
-            let has_progress = state.go_on_receiving(woken == Readiness::Ready)?;
-            if has_progress && let Some(message) = state.next_plain() {
-                return Ok(message);
-            }
-            if let Some(arrived) = state.take_arrived()? {
-                return taken(arrived);
-            }
-            if !state.has_hope() {
-                return Err(state.closed());
-            }
-            if polls {
-                return Err(nothing_in_time());
-            }
-            if let Some(timeout) = timeout {
-                let now = Monotonic::now();
-                if now >= *deadline.get_or_insert(now.after(timeout)) {
-                    return Err(nothing_in_time());
-                }
-            }
-            if has_progress {
-                woken = Readiness::TimedOut;
-                continue;
-            }
-            if woken == Readiness::Ready {
-                state.sleepers.found_nothing(&self.wake);
-            }
-            woken = state.wait(Purpose::Messages, deadline)?;
-        }
-    }
-
     /// Whether something has been read from the socket and was not taken yet, so that
     /// [`recv`](Client::recv) need not look at the socket for it. It costs no system call: a program
     /// that follows [`fd`](Client::fd) goes on with `recv` for as long as this is true, and saves a
@@ -310,76 +265,6 @@ impl Client {
                 }
             }
         })
-    }
-
-    /// Sends a message as it is; its event name may differ from the client's.
-    ///
-    /// Waits up to `default_timeout` (`send_timeout` where that is set) for room, and after a lost
-    /// connection for a new one. Once a byte of it has left, the message counts as sent: whatever
-    /// ends the wait then, this succeeds, and the rest goes with the next call.
-    ///
-    /// Fails with:
-    /// - [`Status::Timeout`], [`Status::NoMemory`] (the system had none to send with for all that
-    ///   time), [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
-    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come.
-    /// - [`Status::SendDenied`]: the server takes no messages from clients.
-    /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`]: as for
-    ///   [`recv`](Client::recv).
-    /// - [`Status::Message`]: larger than `max_message_size`, or deeper than `max_depth`.
-    pub fn send(&self, message: &Message) -> Result<()> {
-        let frame = message.frame();
-        self.check_size(frame.len())?;
-        envelope::check(frame, self.settings.max_depth).map_err(|reason| {
-            let text = format!("The message cannot be sent: {reason}");
-            Error::new(Status::Message, text)
-        })?;
-        let mut state = self.lock()?;
-        self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
-    }
-
-    /// Sends a payload that is MessagePack: one map with string keys; empty is the empty map.
-    ///
-    /// Fails as [`send`](Client::send) does, with [`Status::Message`] also for another payload.
-    pub fn send_msgpack(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
-        let data = envelope::check_payload(data, self.settings.max_depth)?;
-        self.send_checked(message_type, data)
-    }
-
-    /// Sends a payload that is the text of one JSON object. Fails as [`send`](Client::send) does.
-    pub fn send_json(&self, message_type: MessageType, json: &str) -> Result<()> {
-        let data = json::object_from_json(json, self.settings.max_depth)?;
-        self.send_checked(message_type, &data)
-    }
-
-    /// Sends a payload that was built by path. Fails as [`send`](Client::send) does.
-    pub fn send_payload(&self, message_type: MessageType, payload: &Payload) -> Result<()> {
-        self.send_msgpack(message_type, payload.as_msgpack())
-    }
-
-    /// Sends anything that serializes to a map with string keys. Fails as [`send`](Client::send)
-    /// does.
-    pub fn send_data(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
-        self.send_msgpack(message_type, &message::serialize(data)?)
-    }
-
-    /// From now on sends collect, up to 64 KiB, and are written together: for bursts. A cork
-    /// belongs to the client, not to a thread, and does not nest; [`uncork`](Client::uncork) and
-    /// `disconnect` lift it, `recv` writes what has collected and leaves it on.
-    pub fn cork(&self) -> Result<()> {
-        self.lock()?.corked = true;
-        Ok(())
-    }
-
-    /// Lifts the cork and writes what has collected, waiting like [`send`](Client::send) and
-    /// failing like it. What has not left by then, or when the connection is lost, stays first in
-    /// line, on a new connection too.
-    pub fn uncork(&self) -> Result<()> {
-        let mut state = self.lock()?;
-        state.corked = false;
-        if state.outbox.is_empty() {
-            return Ok(());
-        }
-        self.transmit(&mut state, None)
     }
 
     /// One descriptor for an event loop, the same from the first `connect` or `open` until the

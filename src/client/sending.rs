@@ -1,227 +1,274 @@
-//! From the program to the socket: what can be done without waiting.
+//! Sends: from a payload to a frame, and where there is no room for it, the wait for some.
 
-use std::collections::VecDeque;
-use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use super::outbox::{CORK_SIZE, Outgoing, Written};
-use super::state::{Link, State};
-use crate::sys::Monotonic;
-use crate::{Error, Result, Status};
+use serde::Serialize;
 
-/// After how long without a read a send looks what the server has said of it.
-const LOOK_AFTER: Duration = Duration::from_millis(100);
+use super::Client;
+use super::driving::{cancelled, interrupted};
+use super::outbox::Outgoing;
+use super::state::Link;
+use super::waiting::{Guard, Purpose};
+use crate::message;
+use crate::sys::{Monotonic, Readiness};
+use crate::wire::envelope::{self, LONGEST_BODY};
+use crate::wire::frame::HEADER;
+use crate::wire::json;
+use crate::{Error, Message, MessageType, Payload, Result, Status};
 
-/// How soon a write is tried again that there was no memory for: the socket, which may have room all
-/// the time, would tell of that at once and for ever.
-pub(super) const STARVED: Duration = Duration::from_millis(10);
+/// From this size on a payload is sent from where it is, instead of being copied behind its head.
+const LARGE_PAYLOAD: usize = 16 * 1024;
 
-/// Calls that wait for room: first come, first served.
-#[derive(Debug, Default)]
-pub(super) struct Line {
-    waiting: VecDeque<u64>,
-    given: u64,
-}
-
-impl Line {
-    pub fn join(&mut self) -> u64 {
-        self.given += 1;
-        self.waiting.push_back(self.given);
-        self.given
+impl Client {
+    /// Sends a message as it is; its event name may differ from the client's.
+    ///
+    /// Waits up to `default_timeout` (`send_timeout` where that is set) for room, and after a lost
+    /// connection for a new one. Once a byte of it has left, the message counts as sent: whatever
+    /// ends the wait then, this succeeds, and the rest goes with the next call.
+    ///
+    /// Fails with:
+    /// - [`Status::Timeout`], [`Status::NoMemory`] (the system had none to send with for all that
+    ///   time), [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
+    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come.
+    /// - [`Status::SendDenied`]: the server takes no messages from clients.
+    /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`]: as for
+    ///   [`recv`](Client::recv).
+    /// - [`Status::Message`]: larger than `max_message_size`, or deeper than `max_depth`.
+    pub fn send(&self, message: &Message) -> Result<()> {
+        let frame = message.frame();
+        self.check_size(frame.len())?;
+        envelope::check(frame, self.settings.max_depth).map_err(|reason| {
+            let text = format!("The message cannot be sent: {reason}");
+            Error::new(Status::Message, text)
+        })?;
+        let mut state = self.lock()?;
+        self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
     }
 
-    pub fn leave(&mut self, turn: u64) {
-        self.waiting.retain(|&waiting| waiting != turn);
+    /// Sends a payload that is MessagePack: one map with string keys; empty is the empty map.
+    ///
+    /// Fails as [`send`](Client::send) does, with [`Status::Message`] also for another payload.
+    pub fn send_msgpack(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
+        let data = envelope::check_payload(data, self.settings.max_depth)?;
+        self.send_checked(message_type, data)
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+    /// Sends a payload that is the text of one JSON object. Fails as [`send`](Client::send) does.
+    pub fn send_json(&self, message_type: MessageType, json: &str) -> Result<()> {
+        let data = json::object_from_json(json, self.settings.max_depth)?;
+        self.send_checked(message_type, &data)
     }
 
-    /// Whether it is the turn of this one, or of one who has not joined.
-    pub fn is_turn_of(&self, turn: Option<u64>) -> bool {
-        self.waiting.front().copied() == turn
-    }
-}
-
-/// What came of a write.
-enum Outcome {
-    Done,
-    /// The socket has no room, or the system no memory to write with.
-    Full,
-    /// The connection is over.
-    Lost,
-}
-
-impl State {
-    /// Sends a frame, or (`None`) only what is in the outbox; `false` when that has to wait.
-    #[inline(always)]
-    pub fn offer(&mut self, frame: Option<&Outgoing>, turn: Option<u64>) -> Result<bool> {
-        loop {
-            if !self.is_ready_to_send()? || !self.line.is_turn_of(turn) {
-                return Ok(false);
-            }
-            self.look_for_refusal()?;
-            let outcome = match &self.link {
-                Link::Up(connection) if connection.denied => return Err(self.denial()),
-                Link::Up(_) => self.write(frame)?,
-                _ => Outcome::Lost,
-            };
-            match outcome {
-                Outcome::Done => return Ok(true),
-                Outcome::Full => return Ok(false),
-                Outcome::Lost => {}
-            }
-        }
+    /// Sends a payload that was built by path. Fails as [`send`](Client::send) does.
+    pub fn send_payload(&self, message_type: MessageType, payload: &Payload) -> Result<()> {
+        self.send_msgpack(message_type, payload.as_msgpack())
     }
 
-    /// Whether there is a connection; after a loss, this is what makes a new one.
-    #[inline(always)]
-    fn is_ready_to_send(&mut self) -> Result<bool> {
-        if let Link::Down = self.link
-            && let Some(failure) = self.inbox.take_failure()
-        {
-            return Err(failure);
-        }
-        self.go_on_connecting();
-        match self.link {
-            Link::Up(_) => Ok(true),
-            Link::Connecting(_) => Ok(false),
-            Link::Down => match self.inbox.take_failure() {
-                Some(failure) => Err(failure),
-                None if self.reconnects() => Ok(false),
-                None => Err(self.closed()),
-            },
-        }
+    /// Sends anything that serializes to a map with string keys. Fails as [`send`](Client::send)
+    /// does.
+    pub fn send_data(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
+        self.send_msgpack(message_type, &message::serialize(data)?)
     }
 
-    /// A server that refuses the client, or what it sends, says so.
-    #[inline(always)]
-    fn look_for_refusal(&mut self) -> Result<()> {
-        let is_long_ago = |looked| Monotonic::coarse().since(looked) > LOOK_AFTER;
-        if let Link::Up(connection) = &self.link
-            && connection.looked().is_none_or(is_long_ago)
-        {
-            self.read_ahead()?;
-        }
+    /// From now on sends collect, up to 64 KiB, and are written together: for bursts. A cork
+    /// belongs to the client, not to a thread, and does not nest; [`uncork`](Client::uncork) and
+    /// `disconnect` lift it, `recv` writes what has collected and leaves it on.
+    pub fn cork(&self) -> Result<()> {
+        self.lock()?.corked = true;
         Ok(())
     }
 
+    /// Lifts the cork and writes what has collected, waiting like [`send`](Client::send) and
+    /// failing like it. What has not left by then, or when the connection is lost, stays first in
+    /// line, on a new connection too.
+    pub fn uncork(&self) -> Result<()> {
+        let mut state = self.lock()?;
+        state.corked = false;
+        if state.outbox.is_empty() {
+            return Ok(());
+        }
+        self.transmit(&mut state, None)
+    }
+
+    /// Wraps a payload that was checked into a frame, and sends it.
+    #[inline(always)]
+    fn send_checked(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
+        let mut state = self.lock()?;
+        let template = &state.templates[message_type as usize];
+        self.check_size(template.head_len() + data.len())?;
+        let is_large = data.len() >= LARGE_PAYLOAD;
+        let size = template.head_len() + if is_large { 0 } else { data.len() };
+        let mut head = std::mem::take(&mut state.scratch);
+        head.clear();
+        head.try_reserve(size).map_err(|_| Error::no_memory(size))?;
+        let stamp = state.stamper.now();
+        state.templates[message_type as usize].write_head(&stamp, data.len(), &mut head);
+        let payload = if is_large {
+            data
+        } else {
+            head.extend_from_slice(data);
+            &[]
+        };
+        let result = self.transmit(&mut state, Some(&Outgoing { head: &head, payload }));
+        state.scratch = head;
+        result
+    }
+
+    #[inline(always)]
+    fn check_size(&self, frame: usize) -> Result<()> {
+        let body = frame - HEADER;
+        let limit = self.settings.max_message_size.min(LONGEST_BODY);
+        if body <= limit {
+            return Ok(());
+        }
+        Err(Error::new(
+            Status::Message,
+            format!(
+                "A message of {body} bytes is larger than max_message_size ({limit}): send less at \
+                 once, or raise that option on both sides"
+            ),
+        ))
+    }
+
+    /// Sends a frame, or (`None`) what is in the outbox, waiting where that is needed.
+    #[inline(always)]
+    fn transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<()> {
+        let result = match state.offer(frame, None)? {
+            true => Ok(None),
+            // What is left of its time.
+            false => self.wait_and_transmit(state, frame).map(Some),
+        };
+        if let Ok(deadline) = result
+            && !state.corked
+            && state.outbox.has_begun()
+        {
+            self.see_off(state, deadline);
+        }
+        // Somebody who sleeps in `recv` did so without a thought of writing.
+        state.changed |= state.has_to_write();
+        result.map(drop)
+    }
+
+    /// Returns until when it would have waited.
     #[cold]
-    fn denial(&self) -> Error {
+    fn wait_and_transmit(&self, state: &mut Guard, frame: Option<&Outgoing>) -> Result<Monotonic> {
+        // Counted first: a cancel from before is seen as pending, one from now on by its number.
+        let cancels = self.wake.cancels();
+        if state.sleepers.is_cancel_pending(&self.wake) {
+            return Err(cancelled());
+        }
+        let deadline = Monotonic::now().after(state.send_timeout());
+        let turn = state.line.join();
+        let result = self.transmit_in_turn(state, frame, turn, cancels, deadline);
+        state.line.leave(turn);
+        // The next in line may go on.
+        state.changed |= !state.line.is_empty();
+        result.map(|()| deadline)
+    }
+
+    fn transmit_in_turn(
+        &self,
+        state: &mut Guard,
+        frame: Option<&Outgoing>,
+        turn: u64,
+        cancels: u64,
+        deadline: Monotonic,
+    ) -> Result<()> {
+        let disconnects = state.disconnects;
+        while Monotonic::now() < deadline {
+            let woken = state.wait(Purpose::Room(turn), Some(deadline))?;
+            if self.wake.cancels() != cancels {
+                return Err(cancelled());
+            }
+            if state.disconnects != disconnects {
+                return Err(state.closed());
+            }
+            if woken == Readiness::Interrupted {
+                return Err(interrupted());
+            }
+            // The server may have to send before it can read.
+            let has_read = state.read_ahead()?;
+            if state.offer(frame, Some(turn))? {
+                return Ok(());
+            }
+            if woken == Readiness::Ready && !has_read {
+                state.sleepers.found_nothing(&self.wake);
+            }
+        }
+        Err(match state.link {
+            Link::Up(_) if state.starved.is_some() => self.no_memory(state.send_timeout()),
+            Link::Up(_) => self.no_room(state.send_timeout()),
+            _ => self.nobody_answers(),
+        })
+    }
+
+    /// Waits for room for the rest of a message that has begun to leave: nobody would write it while
+    /// the program makes no call. The message counts as sent, whatever ends this. `deadline`: of a
+    /// send that has waited already.
+    #[cold]
+    fn see_off(&self, state: &mut Guard, deadline: Option<Monotonic>) {
+        let cancels = self.wake.cancels();
+        if state.sleepers.is_cancel_pending(&self.wake) {
+            return;
+        }
+        let turn = state.line.join();
+        let deadline = deadline.unwrap_or_else(|| Monotonic::now().after(state.send_timeout()));
+        // Somebody else's message may begin as soon as this one has left.
+        let begun = state.stats.messages_sent;
+        while state.outbox.has_begun()
+            && state.stats.messages_sent == begun
+            && Monotonic::now() < deadline
+        {
+            let woken = state.wait(Purpose::Room(turn), Some(deadline));
+            if !matches!(woken, Ok(Readiness::Ready | Readiness::TimedOut))
+                || self.wake.cancels() != cancels
+            {
+                break;
+            }
+            // The server may have to send before it can read.
+            let Ok(has_read) = state.read_ahead() else { break };
+            if state.flush().is_err() {
+                break;
+            }
+            if woken.is_ok_and(|woken| woken == Readiness::Ready) && !has_read {
+                state.sleepers.found_nothing(&self.wake);
+            }
+        }
+        state.line.leave(turn);
+        // The next in line may go on.
+        state.changed |= !state.line.is_empty();
+    }
+
+    #[cold]
+    fn nobody_answers(&self) -> Error {
         let name = &self.event_name;
         Error::new(
-            Status::SendDenied,
+            Status::Timeout,
+            format!("No server of event '{name}' was there in time: is it running?"),
+        )
+    }
+
+    #[cold]
+    fn no_memory(&self, timeout: Duration) -> Error {
+        let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
+        Error::new(
+            Status::NoMemory,
             format!(
-                "The server of event '{name}' takes no messages from clients: only receive, or set \
-                 allow_client_send there"
+                "The system had no memory to send to event '{name}' with for {seconds} s: send \
+                 again later, or allow more with send_timeout"
             ),
         )
     }
 
-    #[inline(always)]
-    fn write(&mut self, frame: Option<&Outgoing>) -> Result<Outcome> {
-        let Some(frame) = frame else {
-            return self.write_outbox();
-        };
-        if self.fits_under_cork(frame) {
-            self.outbox.push(frame)?;
-            return Ok(Outcome::Done);
-        }
-        match self.write_outbox()? {
-            Outcome::Lost => return Ok(Outcome::Lost),
-            _ if self.fits_under_cork(frame) => {
-                self.outbox.push(frame)?;
-                return Ok(Outcome::Done);
-            }
-            Outcome::Full => return Ok(Outcome::Full),
-            Outcome::Done => {}
-        }
-        self.write_frame(frame)
-    }
-
-    #[inline(always)]
-    fn fits_under_cork(&self, frame: &Outgoing) -> bool {
-        self.corked && self.outbox.len() + frame.len() <= CORK_SIZE
-    }
-
-    /// Writes a frame straight from where it is; the outbox is empty.
-    #[inline(always)]
-    fn write_frame(&mut self, frame: &Outgoing) -> Result<Outcome> {
-        if self.is_starved() {
-            return Ok(Outcome::Full);
-        }
-        let Link::Up(connection) = &self.link else {
-            return Ok(Outcome::Lost);
-        };
-        match frame.write(connection.socket.as_fd()) {
-            Ok(bytes) => {
-                self.count(Written { bytes, messages: 1 });
-                if bytes < frame.len()
-                    && let Err(error) = self.outbox.push_rest(frame, bytes)
-                {
-                    // Half a frame makes nonsense of all that would follow it.
-                    self.lose(format!("the rest of a message could not be kept: {error}"))?;
-                    return Err(error);
-                }
-                Ok(Outcome::Done)
-            }
-            Err(error) => self.not_written(error),
-        }
-    }
-
-    /// Writes what waits in the outbox, without waiting.
-    pub fn flush(&mut self) -> Result<()> {
-        let begun = (self.outbox.has_begun(), self.stats.messages_sent);
-        let result = self.write_outbox().map(|_| ());
-        // A send may wait for just that.
-        let has_ended = begun != (self.outbox.has_begun(), self.stats.messages_sent);
-        self.changed |= has_ended && !self.line.is_empty();
-        result
-    }
-
-    fn write_outbox(&mut self) -> Result<Outcome> {
-        while !self.outbox.is_empty() {
-            if self.is_starved() {
-                return Ok(Outcome::Full);
-            }
-            let Link::Up(connection) = &self.link else {
-                return Ok(Outcome::Lost);
-            };
-            match self.outbox.write(connection.socket.as_fd()) {
-                Ok(written) => self.count(written),
-                Err(error) => return self.not_written(error),
-            }
-        }
-        Ok(Outcome::Done)
-    }
-
-    /// Whether there was no memory for the last write, and the next one is not due yet.
-    #[inline(always)]
-    fn is_starved(&mut self) -> bool {
-        self.starved.take_if(|until| *until <= Monotonic::now());
-        self.starved.is_some()
-    }
-
     #[cold]
-    fn not_written(&mut self, error: io::Error) -> Result<Outcome> {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN) => Ok(Outcome::Full),
-            Some(libc::ENOBUFS | libc::ENOMEM) => {
-                self.starved = Some(Monotonic::now().after(STARVED));
-                Ok(Outcome::Full)
-            }
-            _ => {
-                self.lose(error.to_string())?;
-                Ok(Outcome::Lost)
-            }
-        }
-    }
-
-    #[inline(always)]
-    pub fn count(&mut self, written: Written) {
-        self.stats.bytes_sent += written.bytes as u64;
-        self.stats.messages_sent += written.messages;
+    fn no_room(&self, timeout: Duration) -> Error {
+        let (name, seconds) = (&self.event_name, timeout.as_secs_f64());
+        Error::new(
+            Status::Timeout,
+            format!(
+                "The server of event '{name}' took nothing for {seconds} s: send again later, or \
+                 allow more with send_timeout"
+            ),
+        )
     }
 }
