@@ -150,17 +150,8 @@ impl Attempt {
                     }
                     Err(error) => return Progress::Failed(error),
                 },
-                Stage::Greeting { connected, mut handshake } => {
-                    let step = handshake.advance(connected.socket.as_fd());
-                    if let Step::Done = step {
-                        return Progress::Greeted(connected);
-                    }
-                    self.stage = Stage::Greeting { connected, handshake };
-                    return match step {
-                        Step::Failed(error) => Progress::Failed(error),
-                        Step::Refused(error) => Progress::Refused(error),
-                        Step::Waiting | Step::Done => self.wait(now),
-                    };
+                Stage::Greeting { connected, handshake } => {
+                    return self.go_on_greeting(connected, handshake, now);
                 }
                 Stage::Busy { again } if now >= again => self.stage = Stage::Start,
                 Stage::Busy { again } => {
@@ -169,6 +160,25 @@ impl Attempt {
                 }
                 Stage::Over => return Progress::Failed(Error::new(Status::Internal, OVER)),
             }
+        }
+    }
+
+    fn go_on_greeting(
+        &mut self,
+        connected: Connected,
+        mut handshake: Box<Handshake>,
+        now: Monotonic,
+    ) -> Progress {
+        let step = handshake.advance(connected.socket.as_fd());
+        if let Step::Done = step {
+            return Progress::Greeted(connected);
+        }
+        // After a failure, too: whoever gives the attempt up shuts its socket down.
+        self.stage = Stage::Greeting { connected, handshake };
+        match step {
+            Step::Failed(error) => Progress::Failed(error),
+            Step::Refused(error) => Progress::Refused(error),
+            Step::Waiting | Step::Done => self.wait(now),
         }
     }
 

@@ -205,22 +205,22 @@ impl Connection {
                     continue;
                 }
             };
-            if is_first && self.is_tcp() && auth::is_ask(&message) {
-                return Ok(Next::Refused(self.lack_of_token()));
+            if is_first && let Some(refusal) = self.refused_by(&message) {
+                return Ok(Next::Refused(refusal));
             }
-            if message.message_type() == MessageType::Error {
-                match code(&message) {
-                    Some("max_connections") if is_first => {
-                        return Ok(Next::Refused(self.refusal(&message)));
-                    }
-                    Some("send_denied") => self.denied = true,
-                    _ => {}
-                }
-            }
+            self.denied |= error_code(&message) == Some("send_denied");
             self.proven = true;
             stats.messages_received += 1;
             return Ok(Next::Message(message));
         }
+    }
+
+    /// Why the server takes no client, where its first message says so.
+    fn refused_by(&self, first: &Message) -> Option<Error> {
+        if self.is_tcp() && auth::is_ask(first) {
+            return Some(self.lack_of_token());
+        }
+        (error_code(first) == Some("max_connections")).then(|| self.refusal(first))
     }
 
     /// The next message, where it is one like most, which came whole and says nothing about the
@@ -334,7 +334,10 @@ pub(super) fn quoted(said: &str) -> String {
     if said.is_empty() { said } else { format!(". It said: {said}") }
 }
 
-/// The reserved code of a message of the library's own making.
-fn code(message: &Message) -> Option<&str> {
-    message.get("/code")?.as_str()
+/// The code of an error, by which the library knows those of its own making.
+fn error_code(message: &Message) -> Option<&str> {
+    match message.message_type() {
+        MessageType::Error => message.get("/code")?.as_str(),
+        _ => None,
+    }
 }
