@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::connection::Connection;
 use super::outbox::{Outbox, Written};
-use super::writing::STARVED;
-use crate::sys::{self, Monotonic, WaitFor};
+use crate::sys::{self, Monotonic, STARVED, Unsent, WaitFor};
 
 /// How often a TCP socket is asked whether its peer has everything, at first and at most: no
 /// event tells of it.
@@ -50,7 +49,7 @@ impl Closing<'_> {
                     total.bytes += written.bytes;
                     total.messages += written.messages;
                 }
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                Err(Unsent::NoRoom) => {
                     // A server that sends before it reads would wait for us, and we for it.
                     self.discard();
                     if !self.pause(true, self.deadline.remaining()) {
@@ -58,15 +57,13 @@ impl Closing<'_> {
                     }
                 }
                 // Memory for it may come in time, which the socket would not tell.
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) =>
-                {
+                Err(Unsent::NoMemory) => {
                     self.discard();
                     if !self.pause(false, self.deadline.remaining().min(STARVED)) {
                         break;
                     }
                 }
-                Err(_) => break,
+                Err(Unsent::Broken(_)) => break,
             }
         }
         total

@@ -5,9 +5,8 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use super::connection::quoted;
-use super::writing::STARVED;
 use crate::auth::{self, FrameReader, Heard, Nonce, Said, Secret};
-use crate::sys::{self, Interest, Monotonic};
+use crate::sys::{self, Interest, Monotonic, STARVED, Unsent};
 use crate::timestamp::Stamper;
 use crate::zone::Zone;
 use crate::{Error, Message, Result, Status};
@@ -196,15 +195,13 @@ impl Answered {
         while !self.has_left() {
             match sys::send(socket, &[IoSlice::new(&self.answer.frame()[self.sent..])]) {
                 Ok(count) => self.sent += count,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(Unsent::NoRoom) => return Ok(()),
                 // The socket, which has room, would tell of that at once and for ever.
-                Err(error)
-                    if matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM)) =>
-                {
+                Err(Unsent::NoMemory) => {
                     self.starved = Some(Monotonic::now().after(STARVED));
                     return Ok(());
                 }
-                Err(error) => return Err(error),
+                Err(Unsent::Broken(error)) => return Err(error),
             }
         }
         Ok(())

@@ -1,10 +1,11 @@
 //! Bytes on their way to the server that its socket had no room for, or that a cork collects.
 
-use std::io::{self, IoSlice};
+use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 
+use crate::sys::{self, Unsent};
 use crate::wire::frame::HEADER;
-use crate::{Error, Result, sys};
+use crate::{Error, Result};
 
 /// Up to how many bytes a cork collects.
 pub(super) const CORK_SIZE: usize = 64 * 1024;
@@ -23,7 +24,7 @@ impl Outgoing<'_> {
 
     /// Writes what there is room for, without waiting.
     #[inline(always)]
-    pub fn write(&self, socket: BorrowedFd) -> io::Result<usize> {
+    pub fn write(&self, socket: BorrowedFd) -> std::result::Result<usize, Unsent> {
         if self.payload.is_empty() {
             return sys::send(socket, &[IoSlice::new(self.head)]);
         }
@@ -100,8 +101,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes what there is room for, without waiting; EAGAIN when that is nothing.
-    pub fn write(&mut self, socket: BorrowedFd) -> io::Result<Written> {
+    /// Writes what there is room for, without waiting.
+    pub fn write(&mut self, socket: BorrowedFd) -> std::result::Result<Written, Unsent> {
         let result = sys::send(socket, &[IoSlice::new(&self.bytes[self.sent..])]);
         self.stuck = result.is_err();
         let bytes = result?;

@@ -1,20 +1,15 @@
 //! From the program to the socket: what can be done without waiting.
 
-use std::io;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::outbox::{CORK_SIZE, Outgoing, Written};
 use super::state::{Link, State};
-use crate::sys::Monotonic;
+use crate::sys::{Monotonic, STARVED, Unsent};
 use crate::{Error, Result, Status};
 
 /// After how long without a read a send looks what the server has said of it.
 const LOOK_AFTER: Duration = Duration::from_millis(100);
-
-/// How soon a write is tried again that there was no memory for: the socket, which may have room all
-/// the time, would tell of that at once and for ever.
-pub(super) const STARVED: Duration = Duration::from_millis(10);
 
 /// What came of a write.
 enum Outcome {
@@ -138,7 +133,7 @@ impl State {
                 }
                 Ok(Outcome::Done)
             }
-            Err(error) => self.not_written(error),
+            Err(unsent) => self.not_written(unsent),
         }
     }
 
@@ -162,7 +157,7 @@ impl State {
             };
             match self.outbox.write(connection.socket.as_fd()) {
                 Ok(written) => self.count(written),
-                Err(error) => return self.not_written(error),
+                Err(unsent) => return self.not_written(unsent),
             }
         }
         Ok(Outcome::Done)
@@ -176,14 +171,14 @@ impl State {
     }
 
     #[cold]
-    fn not_written(&mut self, error: io::Error) -> Result<Outcome> {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN) => Ok(Outcome::Full),
-            Some(libc::ENOBUFS | libc::ENOMEM) => {
+    fn not_written(&mut self, unsent: Unsent) -> Result<Outcome> {
+        match unsent {
+            Unsent::NoRoom => Ok(Outcome::Full),
+            Unsent::NoMemory => {
                 self.starved = Some(Monotonic::now().after(STARVED));
                 Ok(Outcome::Full)
             }
-            _ => {
+            Unsent::Broken(error) => {
                 self.lose(error.to_string())?;
                 Ok(Outcome::Lost)
             }

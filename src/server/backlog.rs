@@ -113,7 +113,7 @@ impl Backlog {
             }
             let mut written = match sys::send(socket, gather.slices()) {
                 Ok(written) => written,
-                Err(error) => return Progress::after(error),
+                Err(unsent) => return Progress::after(unsent),
             };
             sent.bytes += written as u64;
             while let Some(entry) = self.entries.front().filter(|_| written > 0) {

@@ -2,7 +2,6 @@
 //! counters, and how frames are made.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -13,7 +12,7 @@ use super::outbox::Sent;
 use super::segment::{Batch, Segment};
 use crate::notes::Notes;
 use crate::settings::Settings;
-use crate::sys::{Monotonic, WallClock};
+use crate::sys::{Monotonic, STARVED, WallClock};
 use crate::timestamp::Stamper;
 use crate::wire::envelope::Template;
 use crate::{Message, MessageType, Result};
@@ -63,10 +62,6 @@ pub(super) struct Heir {
     /// The retained message, where it was put into the backlog just for this client.
     pub lent: Option<u64>,
 }
-
-/// How soon a write is tried again that there was no memory for: the socket, which may have room
-/// all the time, would tell of that at once and for ever.
-pub(crate) const STARVED: Duration = Duration::from_millis(10);
 
 impl Common {
     /// The server starts: these are the descriptors of its engine, with a timer that is not set.

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use log::Level;
 
-use super::common::{Common, STARVED};
+use super::common::Common;
 use super::engine::{Engine, Happened};
 use super::recipient::Recipient;
 use super::shared::Shared;
-use crate::sys::{self, Monotonic};
+use crate::sys::{self, Monotonic, STARVED};
 use crate::transport::Peer;
 
 /// How soon to ask again whether a TCP peer's kernel has everything: nothing tells of it.

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::segment::{Gather, Rest, Segment, Span};
-use crate::sys;
+use crate::sys::{self, Unsent};
 
 /// How a write to the socket ended.
 #[derive(Debug)]
@@ -22,13 +22,12 @@ pub(crate) enum Progress {
 }
 
 impl Progress {
-    /// What an error of a write says about the connection. That the kernel is short of memory for
-    /// a moment says nothing against it.
-    pub fn after(error: io::Error) -> Progress {
-        match error.raw_os_error() {
-            Some(libc::EAGAIN) => Progress::Blocked,
-            Some(libc::ENOBUFS | libc::ENOMEM) => Progress::Starved,
-            _ => Progress::Broken(error),
+    /// How it ended with a write that took nothing.
+    pub fn after(unsent: Unsent) -> Progress {
+        match unsent {
+            Unsent::NoRoom => Progress::Blocked,
+            Unsent::NoMemory => Progress::Starved,
+            Unsent::Broken(error) => Progress::Broken(error),
         }
     }
 }
@@ -164,7 +163,7 @@ impl Outbox {
         while let Some(rest) = &self.rest {
             match sys::send(socket, &[IoSlice::new(rest.bytes())]) {
                 Ok(written) => self.advance(written, sent),
-                Err(error) => return Progress::after(error),
+                Err(unsent) => return Progress::after(unsent),
             }
         }
         Progress::Done
@@ -196,7 +195,7 @@ impl Outbox {
             }
             match sys::send(socket, gather.slices()) {
                 Ok(written) => self.advance(written, sent),
-                Err(error) => return Progress::after(error),
+                Err(unsent) => return Progress::after(unsent),
             }
         }
         Progress::Done

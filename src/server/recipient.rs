@@ -13,7 +13,7 @@ use super::outbox::{Outbox, Progress, Sent};
 use super::segment::{Rest, Segment, Span};
 use super::waiting::Waiter;
 use crate::settings::SlowClient;
-use crate::sys::{self, Interest, StreamSocket};
+use crate::sys::{self, Interest, StreamSocket, Unsent};
 use crate::transport::Peer;
 use crate::{Error, Result};
 
@@ -123,13 +123,11 @@ impl Recipient {
                 Ok(None)
             }
             Ok(written) => Ok(Some(written)),
-            Err(error) => match Progress::after(error) {
-                Progress::Broken(error) => {
-                    self.break_off(id, &error, common);
-                    Err(())
-                }
-                _ => Ok(Some(0)),
-            },
+            Err(Unsent::Broken(error)) => {
+                self.break_off(id, &error, common);
+                Err(())
+            }
+            Err(Unsent::NoRoom | Unsent::NoMemory) => Ok(Some(0)),
         }
     }
 

@@ -14,6 +14,7 @@ mod process;
 mod signal_fd;
 mod socket;
 mod spin;
+mod transfer;
 
 pub(crate) use cancellation::{StreamSocket, uncancelled};
 pub(crate) use clock::{Monotonic, WallClock};
@@ -27,10 +28,10 @@ pub(crate) use process::{
 pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
     Credentials, MAX_UNIX_PATH, accept, bind_unix, close_in_child, connect_tcp, connect_unix,
-    listen_tcp, local_address, peer_credentials, peer_has_left, receive, receive_to,
-    remote_address, send, set_no_delay, set_send_buffer, shut_down, shut_down_writing,
-    stop_listening, take_error, unsent_bytes,
+    listen_tcp, local_address, peer_credentials, peer_has_left, remote_address, set_no_delay,
+    set_send_buffer, shut_down, shut_down_writing, stop_listening, take_error,
 };
+pub(crate) use transfer::{STARVED, Unsent, receive, receive_to, send, unsent_bytes};
 
 /// Turns the -1 of a system call into the error that `errno` names.
 fn check(result: libc::c_int) -> std::io::Result<libc::c_int> {
