@@ -622,11 +622,6 @@ void sock_payload_free(sock_payload *payload);
  * - bytes in text that are not UTF-8: U+FFFD
  *
  * When JSON that is passed in has a key more than once, the last one counts.
- *
- * sock_message_get_...() read one value of the payload, by JSON Pointer: "/status",
- * "/steps/0/name"; "" is the payload itself, and a key that is not a string is named by its JSON
- * text. All of them: DOTSOCK_E_INVALID when there is no value, or when it is of another type
- * (an integer may be read as a double, but no double as an integer).
  */
 
 /**
@@ -694,6 +689,27 @@ const char *sock_message_data_json(const sock_message *message);
 /** Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps. */
 const char *sock_message_json(const sock_message *message);
 
+/**
+ * One more reference to the message, to be freed like the first. NULL on failure
+ * (DOTSOCK_E_INVALID: NULL).
+ */
+sock_message *sock_message_ref(const sock_message *message);
+
+/** Gives one reference up; with the last one the message goes. NULL is allowed. */
+void sock_message_free(sock_message *message);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Values of a message
+ * ------------------------------------------------------------------------------------------------
+ * sock_message_get_...() read one value of the payload. `pointer` says which, as a JSON Pointer:
+ * "/status", "/steps/0/name"; "" is the payload itself. A key that is not a string is named by its
+ * JSON text.
+ *
+ * All of them: DOTSOCK_E_INVALID when there is no such value, or when it is of another type (an
+ * integer may be read as a double, but no double as an integer).
+ */
+
 /** Reads an integer from -2^63 to 2^63-1. */
 int sock_message_get_int(const sock_message *message, const char *pointer, int64_t *out);
 
@@ -755,15 +771,6 @@ int sock_message_get_key(const sock_message *message,
                          size_t index,
                          const char **out,
                          size_t *size);
-
-/**
- * One more reference to the message, to be freed like the first. NULL on failure
- * (DOTSOCK_E_INVALID: NULL).
- */
-sock_message *sock_message_ref(const sock_message *message);
-
-/** Gives one reference up; with the last one the message goes. NULL is allowed. */
-void sock_message_free(sock_message *message);
 
 
 /* ------------------------------------------------------------------------------------------------
@@ -851,77 +858,6 @@ int sock_server_next(sock_server *server, int timeout_ms, sock_event **out);
 int sock_server_fd(const sock_server *server);
 
 /**
- * Sends a message: to all clients when `client_id` is NULL, else to that one. Never blocks,
- * unless the option `slow_client` is "block". The message stays the caller's; its event name may
- * differ from the server's.
- *
- * With no client connected a broadcast goes to the backlog (option `message_queue_size`), and the
- * first client that connects gets it. All clients get broadcasts in one order, and what one
- * thread sends arrives in the order of its calls.
- *
- * A broadcast is DOTSOCK_OK even where a client's queue was full: what was not queued counts as
- * dropped, and the client is told; never repeat it. A unicast to a full queue is DOTSOCK_OK with
- * `slow_client` "drop_oldest", DOTSOCK_E_FULL with "drop_newest" and "disconnect", and with
- * "block" it waits: DOTSOCK_E_TIMEOUT, DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED,
- * DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
- *
- * DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
- * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped;
- * some clients may have got a broadcast, and for the others it counts as dropped, so do not repeat
- * it unless it may arrive twice. (If there was no memory even to encode it, nobody got it.)
- */
-int sock_send(sock_server *server, const sock_message *message, const char *client_id);
-
-/**
- * Like sock_send(), with a new message of the server's event and this payload: one MessagePack map
- * with str keys, of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA,
- * DOTSOCK_ERROR or DOTSOCK_CONTROL.
- *
- * DOTSOCK_E_MESSAGE also when `data` is anything else.
- */
-int sock_send_data(sock_server *server,
-                   int type,
-                   const void *data,
-                   size_t size,
-                   const char *client_id);
-
-/**
- * Like sock_send(), with a new message of the server's event and this payload: one JSON object.
- *
- * DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
- */
-int sock_send_json(sock_server *server, int type, const char *json, const char *client_id);
-
-/**
- * Like sock_send(), with a new message of the server's event and this payload, which stays the
- * caller's and may be changed and sent again.
- */
-int sock_send_payload(sock_server *server,
-                      int type,
-                      const sock_payload *payload,
-                      const char *client_id);
-
-/**
- * From now on messages are collected and written together, by sock_server_uncork() or when there
- * are 64 KiB for a client: for bursts of a server that has no thread of the library's own
- * (sock_server_open() and sock_server_run()). A cork belongs to the server, not to a thread, and
- * does not nest. sock_server_next() and the end of a hook write what was collected and leave the
- * cork on; sock_server_stop() lifts it.
- *
- * DOTSOCK_E_NOT_RUNNING.
- */
-int sock_server_cork(sock_server *server);
-
-/**
- * Lifts the cork and writes what was collected. It does not wait: what a client's socket has no
- * room for is written as soon as there is room, by the thread that runs the server or, after
- * sock_server_open(), by sock_server_next().
- *
- * DOTSOCK_E_NOT_RUNNING.
- */
-int sock_server_uncork(sock_server *server);
-
-/**
  * Stops the server, in this order: sends answer DOTSOCK_E_NOT_RUNNING, blocked calls end,
  * listening ends and the socket or discovery file goes, what is queued is delivered (for at most
  * the option `linger`), clients are closed, their disconnect hooks run. When it returns all of
@@ -958,21 +894,6 @@ const char *sock_server_address(const sock_server *server);
 
 /** The port that a TCP server listens on; 0 for Unix, while not listening, and for NULL. */
 int sock_server_port(const sock_server *server);
-
-/**
- * The clients that are connected now, none when the server is not running: a snapshot, to be
- * freed with sock_client_list_free().
- *
- * NULL on failure; DOTSOCK_E_NO_MEMORY: there is none for so many.
- */
-sock_client_list *sock_server_clients(sock_server *server);
-
-/**
- * A list with the one client that has this id, to be freed with sock_client_list_free().
- *
- * NULL on failure; DOTSOCK_E_NO_CLIENT: nobody has this id.
- */
-sock_client_list *sock_server_client(sock_server *server, const char *client_id);
 
 /**
  * Disconnects a client, and returns at once: its id is unknown from now on, and none of its
@@ -1024,6 +945,87 @@ int sock_server_stat(const sock_server *server, const char *name, uint64_t *out)
  * it runs the `drop`s and affects neither peers nor files.
  */
 void sock_server_free(sock_server *server);
+
+
+/* ------------------------------------------------------------------------------------------------
+ * Sending
+ * ------------------------------------------------------------------------------------------------
+ * A server sends to all of its clients, or to the one that `client_id` names.
+ *
+ * sock_send() sends a message as it is. The other three make one: of the server's event, with the
+ * current time, of the `type` DOTSOCK_DATA, DOTSOCK_ERROR or DOTSOCK_CONTROL, and with a payload
+ * that is given as MessagePack, as JSON or as a sock_payload.
+ */
+
+/**
+ * Sends a message: to all clients when `client_id` is NULL, else to that one. Never blocks,
+ * unless the option `slow_client` is "block". The message stays the caller's; its event name may
+ * differ from the server's.
+ *
+ * With no client connected a broadcast goes to the backlog (option `message_queue_size`), and the
+ * first client that connects gets it. All clients get broadcasts in one order, and what one
+ * thread sends arrives in the order of its calls.
+ *
+ * A broadcast is DOTSOCK_OK even where a client's queue was full: what was not queued counts as
+ * dropped, and the client is told; never repeat it. A unicast to a full queue is DOTSOCK_OK with
+ * `slow_client` "drop_oldest", DOTSOCK_E_FULL with "drop_newest" and "disconnect", and with
+ * "block" it waits: DOTSOCK_E_TIMEOUT, DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED,
+ * DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
+ *
+ * DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
+ * than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped;
+ * some clients may have got a broadcast, and for the others it counts as dropped, so do not repeat
+ * it unless it may arrive twice. (If there was no memory even to encode it, nobody got it.)
+ */
+int sock_send(sock_server *server, const sock_message *message, const char *client_id);
+
+/**
+ * Like sock_send(), with a new message that has this payload: MessagePack, one map with str keys
+ * (maps inside it may have any keys), of `size` bytes, or (NULL, 0) for the empty map.
+ *
+ * DOTSOCK_E_MESSAGE also when `data` is anything else.
+ */
+int sock_send_data(sock_server *server,
+                   int type,
+                   const void *data,
+                   size_t size,
+                   const char *client_id);
+
+/**
+ * Like sock_send(), with a new message that has this payload: one JSON object.
+ *
+ * DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
+ */
+int sock_send_json(sock_server *server, int type, const char *json, const char *client_id);
+
+/**
+ * Like sock_send(), with a new message that has this payload, which stays the caller's and may be
+ * changed and sent again.
+ */
+int sock_send_payload(sock_server *server,
+                      int type,
+                      const sock_payload *payload,
+                      const char *client_id);
+
+/**
+ * From now on messages are collected and written together, by sock_server_uncork() or when there
+ * are 64 KiB for a client: for bursts of a server that has no thread of the library's own
+ * (sock_server_open() and sock_server_run()). A cork belongs to the server, not to a thread, and
+ * does not nest. sock_server_next() and the end of a hook write what was collected and leave the
+ * cork on; sock_server_stop() lifts it.
+ *
+ * DOTSOCK_E_NOT_RUNNING.
+ */
+int sock_server_cork(sock_server *server);
+
+/**
+ * Lifts the cork and writes what was collected. It does not wait: what a client's socket has no
+ * room for is written as soon as there is room, by the thread that runs the server or, after
+ * sock_server_open(), by sock_server_next().
+ *
+ * DOTSOCK_E_NOT_RUNNING.
+ */
+int sock_server_uncork(sock_server *server);
 
 
 /* ------------------------------------------------------------------------------------------------
@@ -1111,9 +1113,24 @@ void sock_event_free(sock_event *event);
 /* ------------------------------------------------------------------------------------------------
  * Lists of clients
  * ------------------------------------------------------------------------------------------------
- * A snapshot: what it says stays as it was when the list was made. Strings are borrowed from the
- * list until it is freed.
+ * A list is a snapshot of the clients of a server: what it says stays as it was when the list was
+ * made. Strings are borrowed from the list until it is freed.
  */
+
+/**
+ * The clients that are connected now, none when the server is not running: a snapshot, to be
+ * freed with sock_client_list_free().
+ *
+ * NULL on failure; DOTSOCK_E_NO_MEMORY: there is none for so many.
+ */
+sock_client_list *sock_server_clients(sock_server *server);
+
+/**
+ * A list with the one client that has this id, to be freed with sock_client_list_free().
+ *
+ * NULL on failure; DOTSOCK_E_NO_CLIENT: nobody has this id.
+ */
+sock_client_list *sock_server_client(sock_server *server, const char *client_id);
 
 /** How many clients are in the list; 0 for NULL. */
 size_t sock_client_list_size(const sock_client_list *list);

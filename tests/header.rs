@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use cbindgen::{Config, ItemType};
 
 /// The files of `src/ffi/` that declare something, in the order of the header.
-const FILES: [&str; 12] = [
+const FILES: [&str; 14] = [
     "constants",
     "library",
     "context",
@@ -19,7 +19,9 @@ const FILES: [&str; 12] = [
     "options",
     "payload",
     "message",
+    "message_values",
     "server",
+    "sending",
     "hooks",
     "event",
     "client_list",

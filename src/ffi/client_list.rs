@@ -1,11 +1,13 @@
 //! # Lists of clients
 //!
-//! A snapshot: what it says stays as it was when the list was made. Strings are borrowed from the
-//! list until it is freed.
+//! A list is a snapshot of the clients of a server: what it says stays as it was when the list was
+//! made. Strings are borrowed from the list until it is freed.
 
 use std::ffi::{CString, c_char};
 
+use super::arguments::text;
 use super::guard::{self, c_text};
+use super::server::{sock_server, usable};
 use crate::server::ClientInfo;
 use crate::{Error, Result};
 
@@ -19,7 +21,7 @@ struct Entry {
 }
 
 impl sock_client_list {
-    pub(super) fn new(clients: Vec<ClientInfo>) -> Result<sock_client_list> {
+    fn new(clients: Vec<ClientInfo>) -> Result<sock_client_list> {
         let mut entries = Vec::new();
         entries
             .try_reserve_exact(clients.len())
@@ -45,6 +47,35 @@ unsafe fn field<T>(
 ) -> T {
     // SAFETY: the caller's promise.
     guard::get(otherwise, || Some(field(unsafe { list.as_ref() }?.0.get(index)?)))
+}
+
+/// The clients that are connected now, none when the server is not running: a snapshot, to be
+/// freed with sock_client_list_free().
+///
+/// NULL on failure; DOTSOCK_E_NO_MEMORY: there is none for so many.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_server_clients(server: *mut sock_server) -> *mut sock_client_list {
+    guard::pointer(|| {
+        // SAFETY: the header asks for a live server.
+        let clients = unsafe { usable(server) }?.server().list_clients()?;
+        Ok(Box::into_raw(Box::new(sock_client_list::new(clients)?)))
+    })
+}
+
+/// A list with the one client that has this id, to be freed with sock_client_list_free().
+///
+/// NULL on failure; DOTSOCK_E_NO_CLIENT: nobody has this id.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sock_server_client(
+    server: *mut sock_server,
+    client_id: *const c_char,
+) -> *mut sock_client_list {
+    guard::pointer(|| {
+        // SAFETY: the header asks for a live server and a NUL-terminated string.
+        let (handle, client_id) = unsafe { (usable(server)?, text(client_id, "client_id")?) };
+        let client = handle.server().client(client_id)?;
+        Ok(Box::into_raw(Box::new(sock_client_list::new(vec![client])?)))
+    })
 }
 
 /// How many clients are in the list; 0 for NULL.

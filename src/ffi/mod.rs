@@ -1,6 +1,6 @@
 //! The C API: what `include/dotsock.h` declares, a thin layer over the rest of the crate.
 //!
-//! One file per C handle. Every function goes through `guard.rs`, checks what it was given with
+//! One file for each section of the header. Every function goes through `guard.rs`, checks what it was given with
 //! `arguments.rs`, and leaves the work to the core. The documentation here is written for C
 //! programmers: the header is generated from it, see `tests/header.rs`.
 //!
@@ -23,8 +23,10 @@ mod kept;
 mod library;
 mod log;
 mod message;
+mod message_values;
 mod options;
 mod payload;
+mod sending;
 mod server;
 
 pub use client::*;
@@ -39,6 +41,8 @@ pub use hooks::*;
 pub use library::*;
 pub use log::*;
 pub use message::*;
+pub use message_values::*;
 pub use options::*;
 pub use payload::*;
+pub use sending::*;
 pub use server::*;

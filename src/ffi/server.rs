@@ -11,18 +11,15 @@
 //! While the server runs in one of these ways, starting it in any way fails with DOTSOCK_E_STATE;
 //! only sock_server_run() may be called again, after it was cancelled or interrupted.
 
-use std::ffi::{CString, c_char, c_int, c_void};
+use std::ffi::{CString, c_char, c_int};
 use std::sync::Arc;
 
-use super::arguments::{self, Out, bytes, optional_text, required, text};
-use super::client_list::sock_client_list;
+use super::arguments::{self, Out, required, text};
 use super::event::sock_event;
 use super::guard::{self, c_text};
 use super::hooks::Slots;
 use super::kept::KeptTexts;
-use super::message::{self, sock_message};
 use super::options::{options_or_configured, sock_options};
-use super::payload::{encoded, sock_payload};
 use crate::server::ServerStats;
 use crate::{Error, Result, Server, Status, deferred};
 
@@ -181,124 +178,6 @@ pub unsafe extern "C" fn sock_server_fd(server: *const sock_server) -> c_int {
     guard::get(-1, || unsafe { readable(server) }?.server.fd())
 }
 
-/// Sends a message: to all clients when `client_id` is NULL, else to that one. Never blocks,
-/// unless the option `slow_client` is "block". The message stays the caller's; its event name may
-/// differ from the server's.
-///
-/// With no client connected a broadcast goes to the backlog (option `message_queue_size`), and the
-/// first client that connects gets it. All clients get broadcasts in one order, and what one
-/// thread sends arrives in the order of its calls.
-///
-/// A broadcast is DOTSOCK_OK even where a client's queue was full: what was not queued counts as
-/// dropped, and the client is told; never repeat it. A unicast to a full queue is DOTSOCK_OK with
-/// `slow_client` "drop_oldest", DOTSOCK_E_FULL with "drop_newest" and "disconnect", and with
-/// "block" it waits: DOTSOCK_E_TIMEOUT, DOTSOCK_E_CANCELLED, DOTSOCK_E_INTERRUPTED,
-/// DOTSOCK_E_NO_CLIENT (it left) and DOTSOCK_E_NOT_RUNNING (stopped) mean that it was not queued.
-///
-/// DOTSOCK_E_NOT_RUNNING; DOTSOCK_E_NO_CLIENT: nobody has this id; DOTSOCK_E_MESSAGE: it is larger
-/// than `max_message_size` or deeper than `max_depth`. DOTSOCK_E_NO_MEMORY: a unicast was dropped;
-/// some clients may have got a broadcast, and for the others it counts as dropped, so do not repeat
-/// it unless it may arrive twice. (If there was no memory even to encode it, nobody got it.)
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_send(
-    server: *mut sock_server,
-    message: *const sock_message,
-    client_id: *const c_char,
-) -> c_int {
-    guard::call(|| {
-        // SAFETY: the header asks for a live server, a live message and a string or NULL.
-        let (handle, message, client_id) = unsafe {
-            (usable(server)?, message::shared(message)?, optional_text(client_id, "client_id")?)
-        };
-        handle.server.send(&message, client_id)
-    })
-}
-
-/// Like sock_send(), with a new message of the server's event and this payload: one MessagePack map
-/// with str keys, of `size` bytes, or (NULL, 0) for the empty one. `type`: DOTSOCK_DATA,
-/// DOTSOCK_ERROR or DOTSOCK_CONTROL.
-///
-/// DOTSOCK_E_MESSAGE also when `data` is anything else.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_send_data(
-    server: *mut sock_server,
-    r#type: c_int,
-    data: *const c_void,
-    size: usize,
-    client_id: *const c_char,
-) -> c_int {
-    guard::call(|| {
-        let message_type = arguments::message_type(r#type)?;
-        // SAFETY: the header asks for a live server, `size` bytes and a string or NULL.
-        let (handle, data, client_id) = unsafe {
-            (usable(server)?, bytes(data, size, "data")?, optional_text(client_id, "client_id")?)
-        };
-        handle.server.send_msgpack(message_type, data, client_id)
-    })
-}
-
-/// Like sock_send(), with a new message of the server's event and this payload: one JSON object.
-///
-/// DOTSOCK_E_MESSAGE also when `json` is anything else; sock_last_error() says where.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_send_json(
-    server: *mut sock_server,
-    r#type: c_int,
-    json: *const c_char,
-    client_id: *const c_char,
-) -> c_int {
-    guard::call(|| {
-        let message_type = arguments::message_type(r#type)?;
-        // SAFETY: the header asks for a live server, a string, and a string or NULL.
-        let (handle, json, client_id) = unsafe {
-            (usable(server)?, text(json, "json")?, optional_text(client_id, "client_id")?)
-        };
-        handle.server.send_json(message_type, json, client_id)
-    })
-}
-
-/// Like sock_send(), with a new message of the server's event and this payload, which stays the
-/// caller's and may be changed and sent again.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_send_payload(
-    server: *mut sock_server,
-    r#type: c_int,
-    payload: *const sock_payload,
-    client_id: *const c_char,
-) -> c_int {
-    guard::call(|| {
-        let message_type = arguments::message_type(r#type)?;
-        // SAFETY: the header asks for a live server, a live payload and a string or NULL.
-        let (handle, data, client_id) =
-            unsafe { (usable(server)?, encoded(payload)?, optional_text(client_id, "client_id")?) };
-        handle.server.send_msgpack(message_type, &data, client_id)
-    })
-}
-
-/// From now on messages are collected and written together, by sock_server_uncork() or when there
-/// are 64 KiB for a client: for bursts of a server that has no thread of the library's own
-/// (sock_server_open() and sock_server_run()). A cork belongs to the server, not to a thread, and
-/// does not nest. sock_server_next() and the end of a hook write what was collected and leave the
-/// cork on; sock_server_stop() lifts it.
-///
-/// DOTSOCK_E_NOT_RUNNING.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_server_cork(server: *mut sock_server) -> c_int {
-    // SAFETY: the header asks for a live server.
-    guard::call(|| unsafe { usable(server) }?.server.cork())
-}
-
-/// Lifts the cork and writes what was collected. It does not wait: what a client's socket has no
-/// room for is written as soon as there is room, by the thread that runs the server or, after
-/// sock_server_open(), by sock_server_next().
-///
-/// DOTSOCK_E_NOT_RUNNING.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_server_uncork(server: *mut sock_server) -> c_int {
-    // SAFETY: the header asks for a live server.
-    guard::call(|| unsafe { usable(server) }?.server.uncork())
-}
-
 /// Stops the server, in this order: sends answer DOTSOCK_E_NOT_RUNNING, blocked calls end,
 /// listening ends and the socket or discovery file goes, what is queued is delivered (for at most
 /// the option `linger`), clients are closed, their disconnect hooks run. When it returns all of
@@ -368,35 +247,6 @@ pub unsafe extern "C" fn sock_server_address(server: *const sock_server) -> *con
 pub unsafe extern "C" fn sock_server_port(server: *const sock_server) -> c_int {
     // SAFETY: the header asks for a live server or NULL.
     guard::get(0, || Some(unsafe { readable(server) }?.server.port().into()))
-}
-
-/// The clients that are connected now, none when the server is not running: a snapshot, to be
-/// freed with sock_client_list_free().
-///
-/// NULL on failure; DOTSOCK_E_NO_MEMORY: there is none for so many.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_server_clients(server: *mut sock_server) -> *mut sock_client_list {
-    guard::pointer(|| {
-        // SAFETY: the header asks for a live server.
-        let clients = unsafe { usable(server) }?.server.list_clients()?;
-        Ok(Box::into_raw(Box::new(sock_client_list::new(clients)?)))
-    })
-}
-
-/// A list with the one client that has this id, to be freed with sock_client_list_free().
-///
-/// NULL on failure; DOTSOCK_E_NO_CLIENT: nobody has this id.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sock_server_client(
-    server: *mut sock_server,
-    client_id: *const c_char,
-) -> *mut sock_client_list {
-    guard::pointer(|| {
-        // SAFETY: the header asks for a live server and a NUL-terminated string.
-        let (handle, client_id) = unsafe { (usable(server)?, text(client_id, "client_id")?) };
-        let client = handle.server.client(client_id)?;
-        Ok(Box::into_raw(Box::new(sock_client_list::new(vec![client])?)))
-    })
 }
 
 /// Disconnects a client, and returns at once: its id is unknown from now on, and none of its
