@@ -12,7 +12,8 @@ unsafe extern "C" {
     fn pthread_setcancelstate(state: c_int, before: *mut c_int) -> c_int;
 }
 
-/// Runs something in which this thread is not cancelled, but where the C library looks next.
+/// Runs something with this thread's cancellation held back; one that is pending takes effect at the
+/// next cancellation point after it.
 pub(crate) fn uncancelled<R>(run: impl FnOnce() -> R) -> R {
     struct PutBack(c_int);
     impl Drop for PutBack {
@@ -58,7 +59,8 @@ impl AsRawFd for StreamSocket {
 
 impl Drop for StreamSocket {
     fn drop(&mut self) {
-        // SAFETY: nothing uses it after this.
+        // SAFETY: `drop` runs once, nothing else drops the field, and nothing touches it after this:
+        // the descriptor is closed exactly once.
         uncancelled(|| unsafe { ManuallyDrop::drop(&mut self.0) });
     }
 }

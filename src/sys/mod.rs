@@ -7,11 +7,11 @@ mod cancellation;
 mod clock;
 mod direct;
 mod epoll;
+mod event_fd;
 mod file;
 mod log_descriptor;
 mod poll;
 mod process;
-mod signal_fd;
 mod socket;
 mod spin;
 mod transfer;
@@ -19,13 +19,13 @@ mod transfer;
 pub(crate) use cancellation::{StreamSocket, uncancelled};
 pub(crate) use clock::{Monotonic, WallClock};
 pub(crate) use epoll::{Epoll, EpollEvent, Interest};
+pub(crate) use event_fd::{EventFd, TimerFd};
 pub(crate) use file::{LockKind, effective_uid, set_mode, set_mode_at, try_lock};
 pub(crate) use log_descriptor::{check_open, write_once};
 pub(crate) use poll::{Readiness, WaitFor, poll, poll_for_room, poll_spinning};
 pub(crate) use process::{
     Process, SignalsBlocked, ThreadMark, in_secure_mode, spawn_without_signals,
 };
-pub(crate) use signal_fd::{EventFd, TimerFd};
 pub(crate) use socket::{
     Credentials, MAX_UNIX_PATH, accept, bind_unix, close_in_child, connect_tcp, connect_unix,
     listen_tcp, local_address, peer_credentials, peer_has_left, remote_address, set_no_delay,

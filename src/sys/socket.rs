@@ -21,7 +21,7 @@ fn new_socket(family: libc::c_int) -> io::Result<StreamSocket> {
     let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
     // SAFETY: no pointer is passed; a descriptor that is returned is new and owned by nobody.
     let fd = check(unsafe { libc::socket(family, kind, 0) })?;
-    // SAFETY: `fd` was just made and is open.
+    // SAFETY: `fd` was just made and is open, and nobody else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) }.into())
 }
 

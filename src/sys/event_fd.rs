@@ -14,7 +14,7 @@ impl EventFd {
     pub fn new() -> io::Result<EventFd> {
         // SAFETY: no pointer is passed; a descriptor that is returned is new and owned by nobody.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
-        // SAFETY: `fd` was just made and is open.
+        // SAFETY: `fd` was just made and is open, and nobody else owns it.
         Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
@@ -51,7 +51,7 @@ impl TimerFd {
         let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
         // SAFETY: no pointer is passed; a descriptor that is returned is new and owned by nobody.
         let fd = check(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
-        // SAFETY: `fd` was just made and is open.
+        // SAFETY: `fd` was just made and is open, and nobody else owns it.
         Ok(TimerFd(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
