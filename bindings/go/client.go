@@ -51,9 +51,12 @@ type clientLink struct {
 // event or option that is none, and [ErrIO].
 func Dial(ctx context.Context, event string, options ...Option) (*Client, error) {
 	return newClient(ctx, event, options, func(link *clientLink) error {
-		_, err := link.cancellable(ctx, "Connecting", func() C.outcome {
+		cancelled, err := link.cancellable(ctx, "Connecting", func() C.outcome {
 			return C.client_connect(link.client)
 		})
+		if cancelled && err == nil {
+			C.client_uncancel(link.client)
+		}
 		return err
 	})
 }
@@ -359,7 +362,8 @@ func (l *clientLink) cancellable(
 		<-ended
 	}
 	err = check(how)
-	if errors.Is(err, ErrCancelled) || how.status == C.DOTSOCK_E_INTERRUPTED {
+	endedEarly := how.status == C.DOTSOCK_E_CANCELLED || how.status == C.DOTSOCK_E_INTERRUPTED
+	if endedEarly && ctx.Err() != nil {
 		err = contextError(ctx, doing)
 	}
 	return cancelled, err

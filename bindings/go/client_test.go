@@ -176,14 +176,16 @@ func TestManyReceiversWithContextsOfTheirOwn(t *testing.T) {
 }
 
 func TestCloseEndsAReceiveInAnotherGoroutine(t *testing.T) {
-	_, client := pair(t)
-	for _, wait := range []time.Duration{0, 20 * time.Millisecond} {
+	for _, isWaiting := range []bool{false, true} {
+		_, client := pair(t)
 		ended := make(chan error, 1)
 		go func() {
 			_, err := client.Receive(context.Background())
 			ended <- err
 		}()
-		time.Sleep(wait)
+		if isWaiting {
+			eventually(t, "it waits", func() bool { return waits("IO wait", "Client).Receive") })
+		}
 		if err := client.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -429,7 +431,7 @@ func TestCloseEndsASendThatWaits(t *testing.T) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- client.Send(context.Background(), nil) }()
-	time.Sleep(20 * time.Millisecond)
+	eventually(t, "it waits", func() bool { return waits("syscall", "Client).Send") })
 	client.Close()
 	select {
 	case err := <-ended:
@@ -471,6 +473,62 @@ func TestDialCanBeEnded(t *testing.T) {
 	_, err = dotsock.Dial(background(t), "my_event", dotsock.Timeout(20*time.Millisecond))
 	if !errors.Is(err, dotsock.ErrTimeout) {
 		t.Errorf("got %v, want ErrTimeout", err)
+	}
+}
+
+// A context that ends just as connecting succeeds is none of the client's that Dial returns.
+func TestAContextThatEndsWithDial(t *testing.T) {
+	dir := sandbox(t)
+	listen(t, "other")
+	// A server that never reads.
+	server, err := net.Listen("unix", dir+"/my_event.sock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	go func() {
+		for {
+			conn, err := server.Accept()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+		}
+	}()
+	large := map[string]any{"bytes": make([]byte, 1<<20)}
+	met, end := 0, 100*time.Microsecond
+	for deadline := time.Now().Add(patience); met < 100; {
+		if time.Now().After(deadline) {
+			t.Fatalf("only %d contexts ended just as connecting succeeded", met)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		go func(end time.Duration) {
+			for began := time.Now(); time.Since(began) < end; {
+			}
+			cancel()
+		}(end)
+		client, err := dotsock.Dial(ctx, "my_event", dotsock.SendTimeout(time.Millisecond),
+			dotsock.Linger(0))
+		if err != nil {
+			if !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			end += end / 16
+			continue
+		}
+		if ctx.Err() == nil {
+			end -= end / 16
+			<-ctx.Done()
+		} else {
+			met++
+		}
+		for range 2 { // of the first one a part leaves: it counts as sent
+			err = client.Send(background(t), large)
+		}
+		if !errors.Is(err, dotsock.ErrTimeout) {
+			t.Fatalf("got %v, want ErrTimeout", err)
+		}
+		client.Close()
 	}
 }
 

@@ -43,9 +43,8 @@ func resident(t *testing.T) int {
 
 func TestTenThousandCyclesLeaveNothingBehind(t *testing.T) {
 	sandbox(t)
-	ctx := background(t)
 	server := listen(t, "my_event", dotsock.Linger(0))
-	cycle := func() {
+	cycle := func(ctx context.Context) {
 		client, err := dotsock.Dial(ctx, "my_event", dotsock.Linger(0))
 		if err != nil {
 			t.Fatal(err)
@@ -55,40 +54,47 @@ func TestTenThousandCyclesLeaveNothingBehind(t *testing.T) {
 		cancel()
 		client.Close()
 	}
-	serverCycle := func() {
+	serverCycle := func(ctx context.Context) {
 		other, err := dotsock.Listen(ctx, "another", dotsock.Linger(0))
 		if err != nil {
 			t.Fatal(err)
 		}
 		other.Close()
 	}
-	for range 500 {
-		cycle()
-		serverCycle()
+	cycles := func(clients, servers int) {
+		ctx := background(t)
+		for range clients {
+			cycle(ctx)
+		}
+		for range servers {
+			serverCycle(ctx)
+		}
+		eventually(t, "all clients gone", func() bool {
+			n, _ := server.Stat("clients")
+			return n == 0
+		})
 	}
-	settled := func() bool {
-		n, _ := server.Stat("clients")
-		return n == 0
+	cycles(500, 500)
+	descriptorsBefore, goroutinesBefore := descriptors(t), runtime.NumGoroutine()
+	// A leak goes on; what the allocators and the race detector keep for themselves does not.
+	const rounds = 5
+	for round := 1; ; round++ {
+		before := resident(t)
+		cycles(10_000, 2_000)
+		grown := resident(t) - before
+		if grown <= 4<<20 {
+			break
+		}
+		if round == rounds {
+			t.Fatalf("memory grows all the time, at last by %d KiB", grown>>10)
+		}
 	}
-	eventually(t, "all clients gone", settled)
-	descriptorsBefore, memoryBefore, goroutinesBefore := descriptors(t), resident(t),
-		runtime.NumGoroutine()
-	for range 10_000 {
-		cycle()
-	}
-	for range 2_000 {
-		serverCycle()
-	}
-	eventually(t, "all clients gone", settled)
 	eventually(t, "no descriptor left behind", func() bool {
 		return descriptors(t) <= descriptorsBefore
 	})
 	eventually(t, "no goroutine left behind", func() bool {
 		return runtime.NumGoroutine() <= goroutinesBefore
 	})
-	if grown := resident(t) - memoryBefore; grown > 4<<20 {
-		t.Errorf("memory has grown by %d KiB", grown>>10)
-	}
 }
 
 // What is forgotten without Close is closed when it is collected: the server's socket too.
@@ -151,8 +157,10 @@ func TestACollectionWhileWaiting(t *testing.T) {
 			}
 		}()
 	}()
+	eventually(t, "both wait", func() bool {
+		return waits("IO wait", "Client).Messages") && waits("select", "Server).Events")
+	})
 	for range 10 {
-		time.Sleep(time.Millisecond)
 		runtime.GC()
 	}
 	send(t, server, nil)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -150,6 +151,19 @@ func eventually(t testing.TB, what string, is func() bool) {
 			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
+}
+
+// waits tells whether a goroutine is in a state, as the runtime calls it, inside of a function.
+func waits(state, function string) bool {
+	stacks := make([]byte, 1<<20)
+	stacks = stacks[:runtime.Stack(stacks, true)]
+	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
+		head, frames, _ := strings.Cut(stack, "\n")
+		if strings.Contains(head, "["+state) && strings.Contains(frames, function) {
+			return true
+		}
+	}
+	return false
 }
 
 type numbered struct {
