@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"runtime"
-	"unsafe"
 )
 
 // A Client receives what the server of an event says, and may send to it. All methods may be
@@ -352,18 +351,12 @@ func (l *clientLink) cancellable(
 		C.sock_client_cancel(l.client)
 		close(ended)
 	})
-	how := call()
-	// The handler of a signal that the Go runtime sends itself is no reason to give up.
-	for how.status == C.DOTSOCK_E_INTERRUPTED && ctx.Err() == nil {
-		C.free(unsafe.Pointer(how.text))
-		how = call()
-	}
+	how := uninterrupted(call)
 	if cancelled = !stop(); cancelled {
 		<-ended
 	}
 	err = check(how)
-	endedEarly := how.status == C.DOTSOCK_E_CANCELLED || how.status == C.DOTSOCK_E_INTERRUPTED
-	if endedEarly && ctx.Err() != nil {
+	if how.status == C.DOTSOCK_E_CANCELLED && ctx.Err() != nil {
 		err = contextError(ctx, doing)
 	}
 	return cancelled, err

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,6 +70,20 @@ static inline int own_descriptor(int fd) {
 static inline int is_readable(int fd) {
     struct pollfd wanted = {fd, POLLIN, 0};
     return poll(&wanted, 1, 0) == 1;
+}
+
+/* Returns what was blocked before. The signals of faults stay: nothing else shows where those are. */
+static inline sigset_t block_signals(void) {
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    const int faults[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    return before;
+}
+
+static inline void restore_signals(const sigset_t *before) {
+    pthread_sigmask(SIG_SETMASK, before, NULL);
 }
 
 /* --- Options ---------------------------------------------------------------------------------- */

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"runtime"
 	"time"
-	"unsafe"
 )
 
 // A Server is named by an event, and sends what it has to say to all clients or to one. All
@@ -399,16 +398,7 @@ func (s *Server) Stat(name string) (uint64, error) {
 
 // call makes a call unless the server is closed.
 func (s *Server) call(call func() C.outcome) error {
-	return s.use(func() error {
-		how := call()
-		// The handler of a signal that the Go runtime sends itself is no reason to give up, and
-		// nothing was sent.
-		for how.status == C.DOTSOCK_E_INTERRUPTED {
-			C.free(unsafe.Pointer(how.text))
-			how = call()
-		}
-		return check(how)
-	})
+	return s.use(func() error { return check(uninterrupted(call)) })
 }
 
 // use does so too, and keeps the server from being collected meanwhile.
