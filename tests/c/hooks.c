@@ -60,6 +60,20 @@ TEST(replacing_a_hook_drops_the_earlier_one)
     CHECK_INT(two.drops, 1);
 }
 
+TEST(a_context_without_a_hook_is_dropped_at_once)
+{
+    struct record record = RECORD;
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_on_client_connected(server, NULL, &record, record_drop));
+    CHECK_INT(record.drops, 1);
+    CHECK_OK(sock_server_on_client_disconnected(server, NULL, &record, record_drop));
+    CHECK_INT(record.drops, 2);
+    CHECK_OK(sock_server_on_message_received(server, NULL, &record, record_drop));
+    CHECK_INT(record.drops, 3);
+    sock_server_free(server);
+    CHECK_INT(record.drops, 3);
+}
+
 TEST(hooks_do_not_run_with_open)
 {
     struct record record = RECORD;

@@ -79,6 +79,15 @@ TEST(the_earlier_context_is_dropped_once)
     CHECK_INT(second.drops, 1);
 }
 
+TEST(a_context_without_a_function_is_dropped_at_once)
+{
+    struct lines off = {.lock = PTHREAD_MUTEX_INITIALIZER}, none = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    CHECK_OK(sock_set_log(0, keep, &off, dropped));
+    CHECK_INT(off.drops, 1);
+    CHECK_OK(sock_set_log(5, NULL, &none, dropped));
+    CHECK_INT(none.drops, 1);
+}
+
 /* Lines that have arrived in a pipe. */
 static const char *piped(int fd)
 {
