@@ -30,13 +30,22 @@ impl Plan {
         }
         Ok(options)
     }
+
+    /// Without the options: a token may be among them.
+    fn show(&self, builder: &str, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct(builder)
+            .field("transport", &self.transport)
+            .field("event_name", &self.event_name)
+            .finish_non_exhaustive()
+    }
 }
 
-type Preparation = Box<dyn FnOnce(&Server) -> Result<()>>;
+type Preparation = Box<dyn FnOnce(&Server) -> Result<()> + Send>;
 
 /// A server to be made: from [`Server::builder`].
 ///
 /// What is wrong with an option or a name is an error of [`build`](ServerBuilder::build).
+#[must_use = "a builder makes nothing before build or start"]
 pub struct ServerBuilder {
     plan: Plan,
     preparations: Vec<Preparation>,
@@ -86,13 +95,16 @@ impl ServerBuilder {
         self.prepare(|server| server.on_message_received(hook))
     }
 
-    fn prepare(mut self, preparation: impl FnOnce(&Server) -> Result<()> + 'static) -> Self {
+    fn prepare(mut self, preparation: impl FnOnce(&Server) -> Result<()> + Send + 'static) -> Self {
         self.preparations.push(Box::new(preparation));
         self
     }
 
-    /// Makes the server; nothing is opened yet. Errors: those of [`Server::new`], of
-    /// [`Options::new`] and of [`Options::set`].
+    /// Makes the server; nothing is opened yet.
+    ///
+    /// # Errors
+    /// - Those of [`Server::new`], of [`Options::new`] (without [`options`](Self::options)) and of
+    ///   [`Options::set`].
     pub fn build(self) -> Result<Server> {
         let options = self.plan.options()?;
         let server = Server::new(self.plan.transport, &self.plan.event_name, &options)?;
@@ -101,6 +113,9 @@ impl ServerBuilder {
     }
 
     /// Makes the server and starts it on a thread of its own, as [`Server::start`].
+    ///
+    /// # Errors
+    /// - Those of [`build`](ServerBuilder::build) and of [`Server::start`].
     pub fn start(self) -> Result<Server> {
         let server = self.build()?;
         server.start()?;
@@ -108,9 +123,16 @@ impl ServerBuilder {
     }
 }
 
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.plan.show("ServerBuilder", f)
+    }
+}
+
 /// A client to be made: from [`Client::builder`].
 ///
 /// What is wrong with an option or a name is an error of [`build`](ClientBuilder::build).
+#[must_use = "a builder makes nothing before build or connect"]
 pub struct ClientBuilder {
     plan: Plan,
 }
@@ -138,16 +160,49 @@ impl ClientBuilder {
         self
     }
 
-    /// Makes the client, not connected yet. Errors: those of [`Client::new`], of
-    /// [`Options::new`] and of [`Options::set`].
+    /// Makes the client, not connected yet.
+    ///
+    /// # Errors
+    /// - Those of [`Client::new`], of [`Options::new`] (without [`options`](Self::options)) and of
+    ///   [`Options::set`].
     pub fn build(self) -> Result<Client> {
         Client::new(self.plan.transport, &self.plan.event_name, &self.plan.options()?)
     }
 
     /// Makes the client and connects it, as [`Client::connect`].
+    ///
+    /// # Errors
+    /// - Those of [`build`](ClientBuilder::build) and of [`Client::connect`].
     pub fn connect(self) -> Result<Client> {
         let client = self.build()?;
         client.connect()?;
         Ok(client)
+    }
+}
+
+impl std::fmt::Debug for ClientBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.plan.show("ClientBuilder", f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program may prepare on one thread what it starts on another.
+    const _: () = {
+        const fn is_send<T: Send>() {}
+        is_send::<ServerBuilder>();
+        is_send::<ClientBuilder>();
+    };
+
+    #[test]
+    fn what_is_printed_of_a_builder_names_the_event_and_shows_no_token() {
+        let server = Server::builder("door").option("token", "hush");
+        let client = Client::builder("door").option("token", "hush");
+        for printed in [format!("{server:?}"), format!("{client:?}")] {
+            assert!(printed.contains("door") && !printed.contains("hush"), "{printed}");
+        }
     }
 }
