@@ -69,6 +69,14 @@ const LOG: &str = "dotsock::client";
 /// [`recv`](Client::recv) and [`send`](Client::send) connect again by themselves. Dropping it
 /// disconnects.
 ///
+/// In a forked child, calls on a client from before the fork fail with [`Status::Forked`], and
+/// getters answer as if there were no connection: make a new one there.
+///
+/// Among the messages are some of the library's own, with a `code` in the payload: `missed`, a
+/// [`Control`](crate::MessageType::Control) message, stands where the server dropped `count`
+/// messages because this client was too slow; `send_denied`, an
+/// [`Error`](crate::MessageType::Error) message, says that the server takes no messages.
+///
 /// ```no_run
 /// use dotsock::Client;
 ///
@@ -95,12 +103,14 @@ impl Client {
         ClientBuilder::new(event_name)
     }
 
-    /// A client of this event, not connected yet. For TCP it goes to `host` and `port`, or without
-    /// a port to the address that the server published in `socket_dir`.
+    /// A client of this event, not connected yet; `options` are copied. For TCP it goes to `host`
+    /// and `port`, or without a port to the address that the server published in `socket_dir`.
     ///
-    /// Fails with [`Status::Invalid`] for a name that no event can have and for `port_range_start`
-    /// over `port_range_end`, and with [`Status::Io`] when a relative `socket_dir` or `token_file`
-    /// cannot be made absolute, or the system has no page of memory to give.
+    /// # Errors
+    /// - [`Status::Invalid`]: no event can have this name (see [`validate_event_name`]), or
+    ///   `port_range_start` is over `port_range_end`: correct it.
+    /// - [`Status::Io`]: a relative `socket_dir` or `token_file` cannot be made absolute: give it
+    ///   as an absolute path. Or the system has no page of memory to give: try again later.
     pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Client> {
         validate_event_name(event_name)?;
         let process = Process::current().map_err(|error| {
@@ -115,11 +125,15 @@ impl Client {
     }
 
     /// From now on connects by itself, without blocking and without an attempt in this call: for a
-    /// program that must not wait, or that comes before its server.
+    /// program that must not wait, or that comes before its server. The attempts are made by
+    /// [`recv`](Client::recv) and the sends, and [`fd`](Client::fd) tells when one is due.
     ///
-    /// Fails with [`Status::State`] without `auto_reconnect`, and for a `host` that is a name, since
-    /// looking that up may block: use [`connect`](Client::connect) then. [`Status::Invalid`]: the path
-    /// of its socket is longer than the system allows.
+    /// # Errors
+    /// - [`Status::State`]: `auto_reconnect` is off, or `host` is a name that has to be looked up,
+    ///   which may block: use [`connect`](Client::connect).
+    /// - [`Status::Invalid`]: the path of the socket is longer than the system allows: choose
+    ///   another `socket_dir`.
+    /// - [`Status::Io`]: the process has no descriptor left: close some, or raise its limit.
     pub fn open(&self) -> Result<()> {
         let mut state = self.lock()?;
         if !self.settings.auto_reconnect {
@@ -144,17 +158,29 @@ impl Client {
         Ok(())
     }
 
-    /// Connects, in one attempt that takes at most `default_timeout` (looking up a host name aside).
-    /// Does nothing when connected already.
+    /// Connects, in one attempt that takes at most `default_timeout` (looking up a host name
+    /// aside). Does nothing when connected already.
     ///
-    /// Fails with [`Status::Closed`] when no server is there, [`Status::Timeout`] when none answers,
-    /// [`Status::Permission`] for a server, directory or file that is not to be trusted and for a TCP
-    /// server that has another token or none, [`Status::Invalid`] for `token` and `token_file` at
-    /// once, [`Status::NoMemory`] when the system had none to show the token with for all that time,
-    /// [`Status::Cancelled`], [`Status::Interrupted`], and [`Status::Io`]. With `auto_reconnect`,
-    /// `recv` and `send` go on trying. A server that has as many clients as it allows says so in
-    /// its first message, and one that asks for a token which this client has not got is known by
-    /// its question: `recv` or `send` then fails.
+    /// With `auto_reconnect`, [`recv`](Client::recv) and the sends go on trying after a failure,
+    /// unless the name of the host could not be looked up. A server that has as many clients as it
+    /// allows says so in its first message, and one that asks for a token which this client has not
+    /// got is known by its question: `recv` or a send then fails.
+    ///
+    /// # Errors
+    /// - [`Status::Closed`]: no server is there ([`Error::os_error`] is `ENOENT` or
+    ///   `ECONNREFUSED`): start it, or try again later.
+    /// - [`Status::Timeout`]: no answer in time: is the server busy, or its host down?
+    /// - [`Status::Permission`]: the server runs as another unprivileged user (see
+    ///   `allow_foreign_server`), a TCP server and this client do not have the same token, or a
+    ///   directory or file is not to be trusted or not to be read: the error names it.
+    /// - [`Status::Invalid`]: the path of the socket is too long; or, over TCP, `token` and
+    ///   `token_file` are both set, `token_file` is empty, longer than 4095 bytes or not a regular
+    ///   file, or there is a token and `default_timeout` is 0: correct the option.
+    /// - [`Status::NoMemory`]: the system had none to show the token with for all that time: try
+    ///   again later.
+    /// - [`Status::Cancelled`]: [`cancel`](Client::cancel) was called.
+    /// - [`Status::Interrupted`]: a signal handler ran: call again to go on.
+    /// - [`Status::Io`]: the name of the host is not known, or another error of the system.
     pub fn connect(&self) -> Result<()> {
         let mut state = self.lock()?;
         if state.sleepers.take_cancel(&self.wake) {
@@ -190,9 +216,9 @@ impl Client {
         result
     }
 
-    /// Disconnects; harmless when not connected. What was sent is delivered first, for at most
-    /// `linger`. Messages that were read already can still be received, then `recv` fails with
-    /// [`Status::Closed`], in other threads too.
+    /// Disconnects, and stops connecting by itself; harmless when not connected. What was sent is
+    /// delivered first, for at most `linger`. Messages that were read already can still be
+    /// received, then `recv` fails with [`Status::Closed`], in other threads too.
     pub fn disconnect(&self) -> Result<()> {
         let mut state = self.lock()?;
         let (link, outbox) = state.leave();
@@ -212,17 +238,24 @@ impl Client {
 
     /// The next message. `None` waits without end, a timeout of zero does not wait.
     ///
-    /// Fails with:
+    /// # Errors
     /// - [`Status::Timeout`]: nothing arrived in time.
-    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come;
-    ///   with `report_loss` also once for each lost connection, and the next call goes on.
-    /// - [`Status::MaxConnections`], [`Status::Permission`]: the server refused the client, or the
-    ///   client the server; with `auto_reconnect` the next call tries again.
-    /// - [`Status::Message`]: the server sent what is no message of this protocol.
-    /// - [`Status::Cancelled`], [`Status::Interrupted`]: see [`cancel`](Client::cancel); a signal
-    ///   handler ran. Nothing is lost, call it again to go on.
-    /// - [`Status::Io`]: connecting again fails for another reason than that no server is there;
-    ///   said once for each lost connection.
+    /// - [`Status::Closed`]: there is no connection and none to come: connect again. With
+    ///   `auto_reconnect` only after [`disconnect`](Client::disconnect), or when
+    ///   `reconnect_max_attempts` are used up; with `report_loss` also once for each lost
+    ///   connection, and the next call goes on.
+    /// - [`Status::MaxConnections`]: the server has as many clients as it allows. Said once; the
+    ///   next call behaves as after a lost connection.
+    /// - [`Status::Permission`]: the server asks for a token and none is set, or as for
+    ///   [`connect`](Client::connect). Said once, likewise.
+    /// - [`Status::Message`]: the server sent what is no message of this protocol: is it another
+    ///   program's? Said once, likewise.
+    /// - [`Status::Io`], [`Status::Invalid`]: connecting again fails for another reason than that
+    ///   no server is there, see [`connect`](Client::connect). Said once for each lost connection.
+    /// - [`Status::Cancelled`]: [`cancel`](Client::cancel) was called. Nothing is lost, call again
+    ///   to go on.
+    /// - [`Status::Interrupted`]: a signal handler ran. Nothing is lost, call again to go on.
+    /// - [`Status::NoMemory`]: there was none for what arrived: call again later.
     pub fn recv(&self, timeout: Option<Duration>) -> Result<Message> {
         self.take_or_wait(timeout)
     }
@@ -249,9 +282,10 @@ impl Client {
 
     /// The messages, one after the other, waiting for each.
     ///
-    /// Ends where [`recv`](Client::recv) says [`Status::Closed`] or [`Status::Cancelled`], goes on
-    /// after signal handlers, and yields other errors: whether to go on after them is for the
-    /// caller to say.
+    /// Ends where [`recv`](Client::recv) says [`Status::Closed`], [`Status::Cancelled`] or
+    /// [`Status::Forked`], goes on after signal handlers, and yields other errors: whether to go on
+    /// after them is for the caller to say. With `report_loss` that is an end at every lost
+    /// connection; ask for `messages` again to go on.
     pub fn messages(&self) -> impl Iterator<Item = Result<Message>> + '_ {
         std::iter::from_fn(move || {
             loop {
@@ -268,8 +302,9 @@ impl Client {
     }
 
     /// One descriptor for an event loop, the same from the first `connect` or `open` until the
-    /// client is dropped, `None` before. It is readable (level-triggered) for as long as
-    /// `recv(Some(Duration::ZERO))` has something to do. Wait on it, never read or close it.
+    /// client is dropped; `None` before, and when the process has no descriptor left. It is
+    /// readable (level-triggered) for as long as `recv(Some(Duration::ZERO))` has something to do.
+    /// Wait on it, never read or close it.
     pub fn fd(&self) -> Option<RawFd> {
         let mut state = self.lock().ok()?;
         if !state.ever_told {
@@ -298,8 +333,11 @@ impl Client {
         state.inbox.messages()
     }
 
-    /// Forgets the messages that have arrived and were not taken. Looks at the socket first,
-    /// without blocking and for at most one read. A message that has begun to arrive stays.
+    /// Drops the messages that have arrived and were not taken. Looks at the socket first, without
+    /// blocking and for at most one read. A message that has begun to arrive stays.
+    ///
+    /// # Errors
+    /// - [`Status::NoMemory`]: there was none for what arrived: call again later.
     pub fn clear_buffer(&self) -> Result<()> {
         let mut state = self.lock()?;
         state.read_ahead()?;
@@ -309,9 +347,10 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the `recv` or `connect` in progress, or else the next one that may wait, with
-    /// [`Status::Cancelled`], once, however often it was called before. Sends that wait, or come to
-    /// wait before that, end too. Safe in a signal handler.
+    /// Ends the [`recv`](Client::recv) or [`connect`](Client::connect) in progress or, if there is
+    /// none, the next one that may wait: it fails with [`Status::Cancelled`], once, however often
+    /// this was called before. Also ends every send that waits, or comes to wait before that. Safe
+    /// in a signal handler.
     pub fn cancel(&self) -> Result<()> {
         if self.is_forked() {
             return Err(forked());
@@ -386,5 +425,11 @@ impl Drop for Client {
             // Locked at the moment of the fork means half changed: that is left alone.
             None => std::mem::forget(self.state.clone()),
         }
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("event_name", &self.event_name()).finish_non_exhaustive()
     }
 }

@@ -22,18 +22,27 @@ const LARGE_PAYLOAD: usize = 16 * 1024;
 impl Client {
     /// Sends a message as it is; its event name may differ from the client's.
     ///
-    /// Waits up to `default_timeout` (`send_timeout` where that is set) for room, and after a lost
-    /// connection for a new one. Once a byte of it has left, the message counts as sent: whatever
-    /// ends the wait then, this succeeds, and the rest goes with the next call.
+    /// Waits up to `send_timeout` (`default_timeout` where that is unset) for room, and after a
+    /// lost connection connects again first. Once its first byte is written, the message counts as
+    /// sent: the call succeeds whatever ends the wait, and the next call writes the rest.
     ///
-    /// Fails with:
-    /// - [`Status::Timeout`], [`Status::NoMemory`] (the system had none to send with for all that
-    ///   time), [`Status::Cancelled`], [`Status::Interrupted`]: nothing of it left.
-    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come.
-    /// - [`Status::SendDenied`]: the server takes no messages from clients.
-    /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`]: as for
-    ///   [`recv`](Client::recv).
-    /// - [`Status::Message`]: larger than `max_message_size`, or deeper than `max_depth`.
+    /// # Errors
+    /// - [`Status::Timeout`]: there was no room, or no server, in that time. Nothing of it was
+    ///   written; send again later, or allow more with `send_timeout`.
+    /// - [`Status::NoMemory`]: the system had none to send with for all that time, or there is none
+    ///   to make or to keep the message with. Send again later.
+    /// - [`Status::Cancelled`]: [`cancel`](Client::cancel) was called. Nothing of it was written;
+    ///   send again to go on.
+    /// - [`Status::Interrupted`]: a signal handler ran. Nothing of it was written; send again to go
+    ///   on.
+    /// - [`Status::Closed`]: there is no connection and, without `auto_reconnect`, none to come:
+    ///   connect again.
+    /// - [`Status::SendDenied`]: the server takes no messages from clients: only receive, or set
+    ///   `allow_client_send` there.
+    /// - [`Status::Message`]: it is larger than `max_message_size`, or nested deeper than
+    ///   `max_depth`: send less at once, or raise that option on both sides.
+    /// - [`Status::MaxConnections`], [`Status::Permission`], [`Status::Io`], [`Status::Invalid`]:
+    ///   as for [`recv`](Client::recv).
     pub fn send(&self, message: &Message) -> Result<()> {
         let frame = message.frame();
         self.check_size(frame.len())?;
@@ -45,42 +54,62 @@ impl Client {
         self.transmit(&mut state, Some(&Outgoing { head: frame, payload: &[] }))
     }
 
-    /// Sends a payload that is MessagePack: one map with string keys; empty is the empty map.
+    /// Sends a new message of the client's event with a payload that is MessagePack: one map with
+    /// string keys; empty is the empty map.
     ///
-    /// Fails as [`send`](Client::send) does, with [`Status::Message`] also for another payload.
+    /// # Errors
+    /// - [`Status::Message`]: `data` is anything else.
+    /// - Those of [`send`](Client::send).
     pub fn send_msgpack(&self, message_type: MessageType, data: &[u8]) -> Result<()> {
         let data = envelope::check_payload(data, self.settings.max_depth)?;
         self.send_checked(message_type, data)
     }
 
-    /// Sends a payload that is the text of one JSON object. Fails as [`send`](Client::send) does.
+    /// Sends a new message of the client's event with a payload that is the text of one JSON
+    /// object.
+    ///
+    /// # Errors
+    /// - [`Status::Message`]: `json` is anything else; the error says where.
+    /// - Those of [`send`](Client::send).
     pub fn send_json(&self, message_type: MessageType, json: &str) -> Result<()> {
         let data = json::object_from_json(json, self.settings.max_depth)?;
         self.send_checked(message_type, &data)
     }
 
-    /// Sends a payload that was built by path. Fails as [`send`](Client::send) does.
+    /// Sends a new message of the client's event with a payload that was built by path, which may
+    /// be changed and sent again.
+    ///
+    /// # Errors
+    /// - Those of [`send`](Client::send).
     pub fn send_payload(&self, message_type: MessageType, payload: &Payload) -> Result<()> {
         self.send_msgpack(message_type, payload.as_msgpack())
     }
 
-    /// Sends anything that serializes to a map with string keys. Fails as [`send`](Client::send)
-    /// does.
+    /// Sends a new message of the client's event with anything that serializes to a map with string
+    /// keys, a struct with named fields for one.
+    ///
+    /// # Errors
+    /// - [`Status::Message`]: `data` is anything else, or cannot be serialized.
+    /// - Those of [`send`](Client::send).
     pub fn send_data(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
         self.send_msgpack(message_type, &message::serialize(data)?)
     }
 
-    /// From now on sends collect, up to 64 KiB, and are written together: for bursts. A cork
-    /// belongs to the client, not to a thread, and does not nest; [`uncork`](Client::uncork) and
-    /// `disconnect` lift it, `recv` writes what has collected and leaves it on.
+    /// From now on messages are collected and written together, by [`uncork`](Client::uncork) or
+    /// when there are 64 KiB: for bursts. A cork belongs to the client, not to a thread, and does
+    /// not nest. [`recv`](Client::recv) writes what was collected and leaves the cork on;
+    /// [`disconnect`](Client::disconnect) lifts it.
     pub fn cork(&self) -> Result<()> {
         self.lock()?.corked = true;
         Ok(())
     }
 
-    /// Lifts the cork and writes what has collected, waiting like [`send`](Client::send) and
-    /// failing like it. What has not left by then, or when the connection is lost, stays first in
-    /// line, on a new connection too.
+    /// Lifts the cork and writes what was collected, waiting like [`send`](Client::send). What
+    /// could not be written, also where the connection is lost, stays ahead of later messages, on a
+    /// new connection too.
+    ///
+    /// # Errors
+    /// - Those of [`send`](Client::send).
     pub fn uncork(&self) -> Result<()> {
         let mut state = self.lock()?;
         state.corked = false;
