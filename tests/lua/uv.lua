@@ -99,6 +99,35 @@ test("closing the attachment leaves the client, which may be attached again", fu
     client:close()
 end)
 
+test("what was closed in the middle of a flood hands over nothing more", function()
+    local server = dotsock.listen(check.event())
+    local client = dotsock.connect(server:event_name())
+    assert(server:step(5000))
+    server:cork()
+    for number = 0, 9 do
+        server:send { number = number }
+        client:send { number = number }
+    end
+    server:uncork()
+    local attachments, got = {}, {}
+    local function first_only(object, index)
+        attachments[index] = attach(object, { message = function(one, other)
+            got[#got + 1] = (other or one).data.number
+            attachments[index]:close()
+        end })
+        run()
+    end
+    equal(client:recv(5000).data.number, 0) -- which reads the others too
+    assert(client:has_next())
+    first_only(client, 1)
+    equal(client:recv(5000).data.number, 2)
+    first_only(server, 2)
+    equal(table.concat(got, " "), "1 0")
+    equal(select(3, server:next(5000)).data.number, 1)
+    server:close()
+    client:close()
+end)
+
 test("the end of a connection and of a server are told", function()
     local server = dotsock.listen(check.event())
     local client = dotsock.connect(server:event_name(), { auto_reconnect = false })

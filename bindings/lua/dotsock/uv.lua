@@ -72,7 +72,9 @@ function Attachment.close(attachment)
     poll:close(function() ffi.C.close(fd) end)
 end
 
-local function client_turn(client, handlers)
+-- A function may close its attachment: then it gets nothing more, and what is there stays.
+local function client_turn(attachment, handlers)
+    local client = attachment.object
     for _ = 1, ONE_TURN do
         local message, problem, status = client:recv(0)
         if not message then
@@ -82,21 +84,21 @@ local function client_turn(client, handlers)
             return
         end
         handlers.message(message)
-        if not client.handle or not client:has_next() then
+        if not attachment.poll or not client:has_next() then
             return
         end
     end
 end
 
-local function server_turn(server, handlers)
+local function server_turn(attachment, handlers)
     for _ = 1, ONE_TURN do
-        local done, problem, status = server:step(0)
+        local done, problem, status = attachment.object:step(0)
         if not done then
             if status ~= dotsock.status.TIMEOUT and handlers.error then
                 handlers.error(problem, status)
             end
             return
-        elseif not server.handle then
+        elseif not attachment.poll then
             return
         end
     end
@@ -120,7 +122,7 @@ local function watch(attachment, turn, handlers)
                 attachment:close()
                 error("dotsock.uv cannot wait for its descriptor: " .. failed, 0)
             end
-            local done, problem = pcall(turn, attachment.object, handlers)
+            local done, problem = pcall(turn, attachment, handlers)
             if attachment.poll then
                 attachment.poll:start("r", readable)
             end
@@ -176,18 +178,18 @@ function M.attach(object, handlers)
     elseif object.attachment then
         error(("this %s is attached already"):format(kind), 2)
     end
+    local own = duplicate(fd)
+    local poll, problem = uv.new_poll(own)
+    if not poll then
+        ffi.C.close(own)
+        error("dotsock.uv cannot watch its descriptor: " .. tostring(problem), 2)
+    end
     if kind == "server" then
         object:on {
             connected = handlers.connected,
             disconnected = handlers.disconnected,
             message = handlers.message,
         }
-    end
-    local own = duplicate(fd)
-    local poll, problem = uv.new_poll(own)
-    if not poll then
-        ffi.C.close(own)
-        error("dotsock.uv cannot watch its descriptor: " .. tostring(problem), 2)
     end
     local attachment = setmetatable({ object = object, poll = poll, fd = own }, Attachment)
     object.attachment = attachment
