@@ -206,6 +206,10 @@ const char *sock_message_data_json(const sock_message *message);
 
 const char *sock_message_json(const sock_message *message);
 
+sock_message *sock_message_ref(const sock_message *message);
+
+void sock_message_free(sock_message *message);
+
 int sock_message_get_int(const sock_message *message, const char *pointer, int64_t *out);
 
 int sock_message_get_uint(const sock_message *message, const char *pointer, uint64_t *out);
@@ -239,10 +243,6 @@ int sock_message_get_key(const sock_message *message,
                          const char **out,
                          size_t *size);
 
-sock_message *sock_message_ref(const sock_message *message);
-
-void sock_message_free(sock_message *message);
-
 sock_server *sock_server_new(int transport, const char *event_name, const sock_options *options);
 
 int sock_server_start(sock_server *server);
@@ -254,6 +254,28 @@ int sock_server_open(sock_server *server);
 int sock_server_next(sock_server *server, int timeout_ms, sock_event **out);
 
 int sock_server_fd(const sock_server *server);
+
+int sock_server_stop(sock_server *server);
+
+int sock_server_cancel(sock_server *server);
+
+int sock_server_is_running(const sock_server *server);
+
+const char *sock_server_event_name(const sock_server *server);
+
+const char *sock_server_address(const sock_server *server);
+
+int sock_server_port(const sock_server *server);
+
+int sock_server_disconnect_client(sock_server *server, const char *client_id);
+
+size_t sock_server_queue_size(const sock_server *server);
+
+int sock_server_clear_queue(sock_server *server);
+
+int sock_server_stat(const sock_server *server, const char *name, uint64_t *out);
+
+void sock_server_free(sock_server *server);
 
 int sock_send(sock_server *server, const sock_message *message, const char *client_id);
 
@@ -273,32 +295,6 @@ int sock_send_payload(sock_server *server,
 int sock_server_cork(sock_server *server);
 
 int sock_server_uncork(sock_server *server);
-
-int sock_server_stop(sock_server *server);
-
-int sock_server_cancel(sock_server *server);
-
-int sock_server_is_running(const sock_server *server);
-
-const char *sock_server_event_name(const sock_server *server);
-
-const char *sock_server_address(const sock_server *server);
-
-int sock_server_port(const sock_server *server);
-
-sock_client_list *sock_server_clients(sock_server *server);
-
-sock_client_list *sock_server_client(sock_server *server, const char *client_id);
-
-int sock_server_disconnect_client(sock_server *server, const char *client_id);
-
-size_t sock_server_queue_size(const sock_server *server);
-
-int sock_server_clear_queue(sock_server *server);
-
-int sock_server_stat(const sock_server *server, const char *name, uint64_t *out);
-
-void sock_server_free(sock_server *server);
 
 int sock_server_on_client_connected(sock_server *server,
                                     sock_client_hook_fn hook,
@@ -322,6 +318,10 @@ const char *sock_event_client_id(const sock_event *event);
 const sock_message *sock_event_message(const sock_event *event);
 
 void sock_event_free(sock_event *event);
+
+sock_client_list *sock_server_clients(sock_server *server);
+
+sock_client_list *sock_server_client(sock_server *server, const char *client_id);
 
 size_t sock_client_list_size(const sock_client_list *list);
 
