@@ -2,6 +2,7 @@
 --
 --     luajit peer.lua EVENT
 
+local check = require "check"
 local dotsock = require "dotsock"
 local ffi = require "ffi"
 
@@ -30,4 +31,9 @@ server:on {
         end
     end,
 }
+-- One that stops holds the event for a moment after its clients have seen it go.
+check.wait_for("the event is free", function()
+    local opened, problem = pcall(server.open, server)
+    return opened or dotsock.last_status() ~= dotsock.status.IN_USE and error(problem, 0)
+end)
 server:run()
