@@ -11,7 +11,7 @@ use super::constants::dotsock_event_kind::{
 use super::guard;
 use super::message::{self, sock_message};
 use crate::Message;
-use crate::server::{Happened, with_client_id};
+use crate::server::{RawEvent, with_client_id};
 
 /// What happened to a server.
 pub struct sock_event {
@@ -21,11 +21,11 @@ pub struct sock_event {
 }
 
 impl sock_event {
-    pub(super) fn new(event: Happened) -> sock_event {
+    pub(super) fn new(event: RawEvent) -> sock_event {
         let (kind, id, message) = match event {
-            Happened::Connected(id) => (DOTSOCK_CLIENT_CONNECTED, id, None),
-            Happened::Disconnected(id) => (DOTSOCK_CLIENT_DISCONNECTED, id, None),
-            Happened::Message(id, message) => (DOTSOCK_MESSAGE_RECEIVED, id, Some(message)),
+            RawEvent::Connected(id) => (DOTSOCK_CLIENT_CONNECTED, id, None),
+            RawEvent::Disconnected(id) => (DOTSOCK_CLIENT_DISCONNECTED, id, None),
+            RawEvent::Message(id, message) => (DOTSOCK_MESSAGE_RECEIVED, id, Some(message)),
         };
         sock_event { kind, client_id: with_client_id(id, ClientId::new), message }
     }

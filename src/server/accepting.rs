@@ -8,7 +8,7 @@ use log::Level;
 use serde::Serialize;
 
 use super::connection::Connection;
-use super::engine::{BATCH, Engine, Happened};
+use super::engine::{BATCH, Engine, RawEvent};
 use super::gate::Gate;
 use super::io::token;
 use super::recipient::Recipient;
@@ -103,7 +103,7 @@ impl Engine {
             format!("{peer} has connected as {}", super::client_id(id))
         });
         self.connections.insert(id, Connection::new(socket, peer));
-        self.events.push_back(Happened::Connected(id));
+        self.events.push_back(RawEvent::Connected(id));
     }
 
     /// A client over `max_connections`: it is told so, and closed.

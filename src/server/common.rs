@@ -51,11 +51,11 @@ pub(crate) struct Common {
     pub(super) stamper: Stamper,
     /// The newest broadcast `data` message, with `retain_last`.
     pub(super) retained: Option<Entry>,
-    pub(super) heir: Option<Heir>,
+    pub(super) backlog_owner: Option<BacklogOwner>,
 }
 
 /// The client that gets the backlog.
-pub(super) struct Heir {
+pub(super) struct BacklogOwner {
     pub id: u64,
     /// The newest broadcast that is meant for it.
     pub until: u64,
@@ -88,13 +88,13 @@ impl Common {
 
     /// Up to which broadcast the backlog belongs to this client.
     pub fn backlog_of(&self, id: u64) -> Option<u64> {
-        self.heir.as_ref().filter(|heir| heir.id == id).map(|heir| heir.until)
+        self.backlog_owner.as_ref().filter(|owner| owner.id == id).map(|owner| owner.until)
     }
 
     /// What this client has left of the backlog waits for the next one.
-    pub fn end_inheritance(&mut self, id: u64) {
-        if let Some(heir) = self.heir.take_if(|heir| heir.id == id)
-            && let Some(number) = heir.lent
+    pub fn release_backlog(&mut self, id: u64) {
+        if let Some(owner) = self.backlog_owner.take_if(|owner| owner.id == id)
+            && let Some(number) = owner.lent
         {
             self.backlog.remove(number);
         }

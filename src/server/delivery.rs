@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::backlog::{Backlog, Entry};
 use super::burst::Burst;
-use super::common::{Common, Heir, Outgoing};
+use super::common::{BacklogOwner, Common, Outgoing};
 use super::load::Load;
 use super::outbox::Sent;
 use super::recipient::{Offer, Recipient};
@@ -69,7 +69,7 @@ impl Delivery {
                 templates: [MessageType::Data, MessageType::Error, MessageType::Control]
                     .map(template),
                 retained: None,
-                heir: None,
+                backlog_owner: None,
             },
             burst: Burst::new(),
             collected: Batch::default(),
@@ -289,20 +289,20 @@ impl Delivery {
         let mut client = Recipient::new(socket, peer, connected_at_ms);
         let common = &mut self.common;
         common.live += 1;
-        if let Some(id) = common.heir.as_ref().map(|heir| heir.id)
+        if let Some(id) = common.backlog_owner.as_ref().map(|owner| owner.id)
             && !self.clients.contains_key(&id)
         {
             // It is about to leave, and gets no more of the backlog than it has.
-            common.end_inheritance(id);
+            common.release_backlog(id);
         }
-        if let Some(until) = common.backlog.newest().filter(|_| common.heir.is_none()) {
-            common.heir = Some(Heir { id, until, lent: None });
+        if let Some(until) = common.backlog.newest().filter(|_| common.backlog_owner.is_none()) {
+            common.backlog_owner = Some(BacklogOwner { id, until, lent: None });
         }
         if let Some(entry) = common.retained.clone() {
-            match common.heir.as_mut().filter(|heir| heir.id == id) {
-                Some(heir) => {
-                    heir.until = heir.until.max(entry.number);
-                    heir.lent = common.backlog.insert(entry.clone()).then_some(entry.number);
+            match common.backlog_owner.as_mut().filter(|owner| owner.id == id) {
+                Some(owner) => {
+                    owner.until = owner.until.max(entry.number);
+                    owner.lent = common.backlog.insert(entry.clone()).then_some(entry.number);
                 }
                 None => client.queue(id, &entry.frame, common),
             }
@@ -326,13 +326,13 @@ impl Delivery {
         let common = &mut self.common;
         let promised = common.retained.clone().filter(|entry| common.backlog.has(entry.number));
         common.backlog.clear();
-        let Some(heir) = &mut common.heir else { return };
-        match promised.filter(|entry| entry.number <= heir.until) {
+        let Some(owner) = &mut common.backlog_owner else { return };
+        match promised.filter(|entry| entry.number <= owner.until) {
             Some(entry) => {
-                heir.lent = Some(entry.number);
+                owner.lent = Some(entry.number);
                 common.backlog.insert(entry);
             }
-            None => common.heir = None,
+            None => common.backlog_owner = None,
         }
     }
 }

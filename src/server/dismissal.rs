@@ -5,7 +5,7 @@
 //! one: they look here, and throw it away.
 
 use super::Server;
-use super::engine::Happened;
+use super::engine::RawEvent;
 use super::io::Command;
 use super::shared::{Shared, State, no_client, parse_client_id};
 use crate::Result;
@@ -41,7 +41,7 @@ impl Shared {
 
     /// Whether an event that is about to reach a hook is a message of a client that was told to
     /// leave since the engine last looked. Only this thread drives the server.
-    pub fn comes_too_late(&self, event: &Happened) -> bool {
+    pub fn comes_too_late(&self, event: &RawEvent) -> bool {
         // Without a lock while nobody has asked the engine for anything. Log records are left to
         // the engine: no logger runs between this and the hook.
         self.io.get().is_some_and(|io| io.has_commands())
@@ -51,8 +51,8 @@ impl Shared {
 
 impl State {
     /// Whether an event is a message of a client that the engine is still to dismiss.
-    pub fn has_dismissed(&self, event: &Happened) -> bool {
-        matches!(event, Happened::Message(id, _) if self.dismissed.contains_key(id))
+    pub fn has_dismissed(&self, event: &RawEvent) -> bool {
+        matches!(event, RawEvent::Message(id, _) if self.dismissed.contains_key(id))
     }
 }
 
@@ -130,7 +130,7 @@ mod tests {
         std::thread::scope(|scope| {
             let next = scope.spawn(|| server.next(Some(PATIENCE)));
             let deadline = Instant::now() + PATIENCE;
-            while server.shared.lock().nexting == 0 {
+            while server.shared.lock().in_next == 0 {
                 assert!(Instant::now() < deadline, "nobody is in next");
                 std::thread::yield_now();
             }

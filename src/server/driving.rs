@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::engine::{BATCH, Happened};
+use super::engine::{BATCH, RawEvent};
 use super::io::Io;
 use super::shared::{Mode, Phase, Shared, State};
 use super::waiting::BLIND;
@@ -46,7 +46,7 @@ impl Patience {
 
 /// How a turn of the loop ended.
 pub(super) enum Turn {
-    Event(Happened),
+    Event(RawEvent),
     Stopping,
     TimedOut,
     Cancelled,
@@ -165,7 +165,7 @@ impl<'a> Driver<'a> {
     /// Lets the engine work until it has an event, without waiting. `look`: something may be ready
     /// that it does not know of.
     #[inline(always)]
-    fn progress(&mut self, look: bool) -> Option<Happened> {
+    fn progress(&mut self, look: bool) -> Option<RawEvent> {
         let shared = self.shared;
         let mut slot = shared.engine.lock();
         if self.has_ended() {
@@ -176,7 +176,7 @@ impl<'a> Driver<'a> {
         if let Some(ready) = &self.ready
             && self.found > 0
         {
-            engine.feed(&ready[..std::mem::take(&mut self.found)]);
+            engine.set_ready(&ready[..std::mem::take(&mut self.found)]);
         }
         let mut event = engine.progress(shared);
         if event.is_none() && look {
@@ -195,7 +195,7 @@ impl<'a> Driver<'a> {
             // With the engine still locked, or another thread could have changed what it has.
             shared.more.store(self.more, Ordering::Relaxed);
             let mut state = shared.lock_in_engine();
-            let others = state.nexting.saturating_sub(1);
+            let others = state.in_next.saturating_sub(1);
             shared.show_readiness_to(&mut state, others);
         }
         drop(slot);
@@ -213,7 +213,7 @@ impl<'a> Driver<'a> {
 impl Shared {
     /// Signals `ready` for as long as `next` has something to do that no other descriptor tells of.
     pub fn show_readiness(&self, state: &mut State) {
-        self.show_readiness_to(state, state.nexting);
+        self.show_readiness_to(state, state.in_next);
     }
 
     /// The same from a thread in `next`, which knows; so many `others` are there, too.
@@ -228,7 +228,7 @@ impl Shared {
             // Whoever stops the server waits for its set, which this must not end all the time.
             Phase::Stopping(_) => false,
             // Until the last thread in `next` has noticed the end.
-            _ => !state.leftover.is_empty() || state.end_untold || state.nexting > 0,
+            _ => !state.leftover.is_empty() || state.end_untold || state.in_next > 0,
         };
         if wanted != state.ready_shown {
             state.ready_shown = wanted;

@@ -20,15 +20,15 @@ use crate::transport::Listener;
 
 /// Something that a user hears of.
 #[derive(Debug)]
-pub(crate) enum Happened {
+pub(crate) enum RawEvent {
     Connected(u64),
     Disconnected(u64),
     Message(u64, Message),
 }
 
-impl Happened {
+impl RawEvent {
     fn is_message_of(&self, id: u64) -> bool {
-        matches!(self, Happened::Message(of, _) if *of == id)
+        matches!(self, RawEvent::Message(of, _) if *of == id)
     }
 }
 
@@ -44,7 +44,7 @@ pub(crate) struct Engine {
     /// Moments at which a client (or the listener) has to be looked at, soonest first.
     pub(super) deadlines: BTreeSet<(Monotonic, u64)>,
     armed: Option<Monotonic>,
-    pub(super) events: VecDeque<Happened>,
+    pub(super) events: VecDeque<RawEvent>,
     /// The client whose bytes are being cut into frames.
     pub(super) current: Option<u64>,
     /// The client that was read from last, and how many times in a row.
@@ -92,7 +92,7 @@ impl Engine {
     }
 
     /// Takes note of descriptors that are ready.
-    pub fn feed(&mut self, ready: &[EpollEvent]) {
+    pub fn set_ready(&mut self, ready: &[EpollEvent]) {
         let room = &mut self.ready[..ready.len()];
         room.copy_from_slice(ready);
         (self.ready_at, self.ready_end) = (0, ready.len());
@@ -132,27 +132,27 @@ impl Engine {
 
     /// Works until there is an event or nothing is left to do.
     #[inline(always)]
-    pub fn progress(&mut self, shared: &Shared) -> Option<Happened> {
+    pub fn progress(&mut self, shared: &Shared) -> Option<RawEvent> {
         let event = self.next_event(shared);
         self.arm();
         event
     }
 
     /// Takes back an event that the program did not hear of: it is the next one.
-    pub fn take_back(&mut self, event: Happened) {
+    pub fn take_back(&mut self, event: RawEvent) {
         self.events.push_front(event);
     }
 
     #[inline(always)]
-    fn next_event(&mut self, shared: &Shared) -> Option<Happened> {
-        self.obey(shared);
+    fn next_event(&mut self, shared: &Shared) -> Option<RawEvent> {
+        self.run_commands(shared);
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Some(event);
             }
             if let Some(id) = self.current {
                 match self.next_message(id, shared) {
-                    Some(message) => return Some(Happened::Message(id, message)),
+                    Some(message) => return Some(RawEvent::Message(id, message)),
                     None => self.current = None,
                 }
                 continue;
@@ -174,14 +174,14 @@ impl Engine {
 
     /// Does what other threads asked for.
     #[inline(always)]
-    pub(super) fn obey(&mut self, shared: &Shared) {
+    pub(super) fn run_commands(&mut self, shared: &Shared) {
         if self.io.has_commands() {
-            self.obey_all(shared);
+            self.run_all_commands(shared);
         }
     }
 
     #[cold]
-    fn obey_all(&mut self, shared: &Shared) {
+    fn run_all_commands(&mut self, shared: &Shared) {
         // Done with all of them in a moment: nobody has to be woken for them any more.
         self.io.wake.clear();
         let io = self.io.clone();
@@ -228,7 +228,7 @@ impl Engine {
             token::LISTENER => sys::uncancelled(|| self.accept(shared)),
             // Not cleared alone: somebody may have asked since the engine looked last, and have woken
             // it by this.
-            token::WAKE => self.obey_all(shared),
+            token::WAKE => self.run_all_commands(shared),
             token::DEADLINE => self.expire(shared),
             token::TAIL => {
                 self.io.tail.clear();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use log::Level;
 
 use super::common::Common;
-use super::engine::{Engine, Happened};
+use super::engine::{Engine, RawEvent};
 use super::recipient::Recipient;
 use super::shared::Shared;
 use crate::sys::{self, Monotonic, STARVED};
@@ -181,7 +181,7 @@ impl Engine {
     fn close(&mut self, id: u64, shared: &Shared) {
         let Some(farewell) = self.farewells.remove(&id) else { return };
         if farewell.reported {
-            self.events.push_back(Happened::Disconnected(id));
+            self.events.push_back(RawEvent::Disconnected(id));
         } else {
             self.refusals -= 1;
         }
@@ -190,11 +190,11 @@ impl Engine {
 
     /// Begins to close every connection.
     pub fn begin_shutdown(&mut self, keep_messages: bool, shared: &Shared) {
-        self.obey(shared);
+        self.run_commands(shared);
         while let Some(id) = self.current.filter(|_| keep_messages) {
             match self.next_message(id, shared) {
                 Some(message) if self.events.try_reserve(1).is_ok() => {
-                    self.events.push_back(Happened::Message(id, message));
+                    self.events.push_back(RawEvent::Message(id, message));
                 }
                 Some(_) => self.forget_rest(id),
                 None => self.current = None,
@@ -224,7 +224,7 @@ impl Engine {
 
     /// Goes on with a shutdown; `true` when every connection is closed.
     pub fn is_shut_down(&mut self, shared: &Shared) -> bool {
-        self.obey(shared);
+        self.run_commands(shared);
         while let Some(ready) = self.next_ready() {
             self.handle(ready, shared);
         }
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// The end: what has happened and was not taken.
-    pub fn into_events(self) -> VecDeque<Happened> {
+    pub fn into_events(self) -> VecDeque<RawEvent> {
         self.events
     }
 }

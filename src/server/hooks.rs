@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Server;
-use super::engine::Happened;
+use super::engine::RawEvent;
 use super::shared::{Mode, Phase, Shared, State, client_id};
 use crate::{Error, Message, Result, Status};
 
@@ -89,11 +89,11 @@ impl HookCaller {
     /// Calls the hook for an event. Sends from it, and from other threads meanwhile, are written
     /// before they return: nobody stands ready for a tail.
     #[inline(always)]
-    pub fn call(&mut self, event: &Happened) {
+    pub fn call(&mut self, event: &RawEvent) {
         let (id, hook) = match event {
-            Happened::Connected(id) => (*id, &self.hooks.connected),
-            Happened::Disconnected(id) => (*id, &self.hooks.disconnected),
-            Happened::Message(id, message) => {
+            RawEvent::Connected(id) => (*id, &self.hooks.connected),
+            RawEvent::Disconnected(id) => (*id, &self.hooks.disconnected),
+            RawEvent::Message(id, message) => {
                 let Some(hook) = &self.hooks.message else { return };
                 name(*id, &mut self.client, &mut self.client_id);
                 let (server, client_id) = (&self.server, &self.client_id);

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::driving::{Driver, Patience, Turn};
-use super::engine::{Engine, Happened};
+use super::engine::{Engine, RawEvent};
 use super::gate::Gate;
 use super::hooks::HookCaller;
 use super::io::{Io, token};
@@ -139,7 +139,8 @@ impl Shared {
         // Locked, so that nobody can wait for the end of the thread before it is known.
         let mut state = self.lock();
         self.set_standby(&mut state, true);
-        let thread = sys::spawn_without_signals(&name[..name.len().min(15)], move || shared.live());
+        let thread =
+            sys::spawn_without_signals(&name[..name.len().min(15)], move || shared.thread_main());
         match thread {
             Ok(thread) => {
                 state.thread = Some(thread);
@@ -155,7 +156,7 @@ impl Shared {
     }
 
     /// The library's own thread.
-    fn live(self: Arc<Self>) {
+    fn thread_main(self: Arc<Self>) {
         let mut driver = {
             let mut state = self.lock();
             state.driver = Some(ThreadMark::current());
@@ -224,10 +225,10 @@ impl Shared {
         self.listen(Mode::Open)
     }
 
-    pub fn next(&self, limit: Option<Duration>) -> Result<Happened> {
+    pub fn next(&self, limit: Option<Duration>) -> Result<RawEvent> {
         let patience = Patience::new(limit);
         let mut state = self.lock();
-        state.nexting += 1;
+        state.in_next += 1;
         loop {
             let result = self.next_event(state, patience);
             // Log records are left to the engine: no logger runs between this and the return.
@@ -237,13 +238,13 @@ impl Shared {
                 state = self.lock();
                 continue;
             }
-            now.nexting -= 1;
+            now.in_next -= 1;
             self.show_readiness(&mut now);
             return result;
         }
     }
 
-    fn next_event<'a>(&'a self, mut state: Locked<'a>, patience: Patience) -> Result<Happened> {
+    fn next_event<'a>(&'a self, mut state: Locked<'a>, patience: Patience) -> Result<RawEvent> {
         loop {
             while state.phase == Phase::Stopping(Mode::Open)
                 && state.driver != Some(ThreadMark::current())

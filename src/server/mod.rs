@@ -51,7 +51,7 @@ use std::time::Duration;
 use crate::transport::Transport;
 use crate::{Message, Options, Result, ServerBuilder};
 pub use clients::ClientInfo;
-pub(crate) use engine::Happened;
+pub(crate) use engine::RawEvent;
 pub(crate) use hooks::Hooks;
 pub use hooks::{ClientHook, MessageHook};
 pub(crate) use shared::with_client_id;
@@ -175,14 +175,14 @@ impl Server {
     /// way.
     pub fn next(&self, limit: Option<Duration>) -> Result<Event> {
         self.take_next(limit).map(|event| match event {
-            Happened::Connected(id) => Event::Connected { client_id: client_id(id) },
-            Happened::Disconnected(id) => Event::Disconnected { client_id: client_id(id) },
-            Happened::Message(id, message) => Event::Message { client_id: client_id(id), message },
+            RawEvent::Connected(id) => Event::Connected { client_id: client_id(id) },
+            RawEvent::Disconnected(id) => Event::Disconnected { client_id: client_id(id) },
+            RawEvent::Message(id, message) => Event::Message { client_id: client_id(id), message },
         })
     }
 
     /// [`next`](Server::next), with clients as numbers.
-    pub(crate) fn take_next(&self, limit: Option<Duration>) -> Result<Happened> {
+    pub(crate) fn take_next(&self, limit: Option<Duration>) -> Result<RawEvent> {
         self.shared.check_process()?;
         self.shared.next(limit)
     }
@@ -220,7 +220,7 @@ impl Server {
 
     /// Has `last` run when the loop that this thread drives has come to its end.
     pub(crate) fn after_stop(&self, last: Box<dyn FnOnce() + Send>) {
-        self.shared.lock().last_words.push(last);
+        self.shared.lock().after_stop.push(last);
     }
 
     /// In a forked child: closes descriptors, and touches neither peers nor files.

@@ -243,7 +243,7 @@ impl Recipient {
                 progress = common.backlog.write(until, socket, &mut self.outbox, &mut sent);
             }
             if matches!(progress, Progress::Done) {
-                common.end_inheritance(id);
+                common.release_backlog(id);
             }
         }
         if matches!(progress, Progress::Done) {
@@ -277,7 +277,7 @@ impl Recipient {
     pub fn give_up(&mut self, id: u64, common: &mut Common) {
         let dropped = self.outbox.clear();
         self.count_dropped(dropped, common);
-        common.end_inheritance(id);
+        common.release_backlog(id);
         if !self.broken && self.listed {
             common.live -= 1;
         }

@@ -15,7 +15,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use super::cancels::Cancels;
 use super::delivery::Delivery;
-use super::engine::{Engine, Happened};
+use super::engine::{Engine, RawEvent};
 use super::hooks::Hooks;
 use super::io::Io;
 use super::io::token::FIRST_CLIENT;
@@ -66,14 +66,14 @@ pub(crate) struct State {
     pub thread_mark: Option<ThreadMark>,
     /// After a stop of an opened server: events that `next` has not yielded, and that it has yet
     /// to say that the server is not running.
-    pub leftover: std::collections::VecDeque<Happened>,
+    pub leftover: std::collections::VecDeque<RawEvent>,
     pub end_untold: bool,
     /// Threads in `next`.
-    pub nexting: usize,
+    pub in_next: usize,
     /// Whether `io.ready` is signalled.
     pub ready_shown: bool,
     /// What is to be done when the server has stopped and its loop is left.
-    pub last_words: Vec<Box<dyn FnOnce() + Send>>,
+    pub after_stop: Vec<Box<dyn FnOnce() + Send>>,
 }
 
 /// What the engine counts.
@@ -219,9 +219,9 @@ impl Shared {
                 thread_mark: None,
                 leftover: Default::default(),
                 end_untold: false,
-                nexting: 0,
+                in_next: 0,
                 ready_shown: false,
-                last_words: Vec::new(),
+                after_stop: Vec::new(),
             }),
             settings,
             cancels: Cancels::default(),

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use super::engine::{BATCH, Engine, Happened};
+use super::engine::{BATCH, Engine, RawEvent};
 use super::hooks::HookCaller;
 use super::io::Io;
 use super::shared::{Locked, Mode, Phase, Shared};
@@ -95,7 +95,7 @@ impl Shared {
         let mut events = self.engine.lock().take().map(Engine::into_events).unwrap_or_default();
         if mode != Mode::Open {
             let mut hooks = HookCaller::new(self, mode);
-            for event in events.drain(..).filter(|event| !matches!(event, Happened::Message(..))) {
+            for event in events.drain(..).filter(|event| !matches!(event, RawEvent::Message(..))) {
                 hooks.call(&event);
             }
         }
@@ -118,9 +118,9 @@ impl Shared {
         self.enter(&mut state, Phase::Idle);
         self.show_readiness(&mut state);
         self.note(&mut state, || "has stopped".into());
-        let last_words = std::mem::take(&mut state.last_words);
+        let after_stop = std::mem::take(&mut state.after_stop);
         drop(state);
-        last_words.into_iter().for_each(|last| last());
+        after_stop.into_iter().for_each(|last| last());
     }
 
     /// Ends listening, delivers what is queued and closes every connection.
@@ -166,7 +166,7 @@ impl Shared {
         // It fails only where a signal interrupts it: nothing is ready then.
         let count = io.epoll.wait(&mut ready, -1).unwrap_or(0);
         if let Some(engine) = self.engine.lock().as_mut() {
-            engine.feed(&ready[..count]);
+            engine.set_ready(&ready[..count]);
         }
     }
 
