@@ -173,13 +173,15 @@ impl Payload {
 /// Checks that `value` is one value of MessagePack that may stand `depth` levels down.
 fn check_value(pointer: &str, depth: usize, value: &[u8]) -> Result<()> {
     let error = |reason: &str| Error::new(Status::Message, format!("At '{pointer}': {reason}"));
+    let too_deep =
+        || error(&format!("a payload has at most {MAX_DEPTH} levels of maps and arrays"));
     let Some(levels) = MAX_DEPTH.checked_sub(depth) else {
-        return Err(error("a payload has at most 128 levels of maps and arrays"));
+        return Err(too_deep());
     };
     match skip(value, 0, levels) {
         Ok(end) if end == value.len() => Ok(()),
         Ok(_) => Err(error("the MessagePack is more than one value")),
-        Err(TOO_DEEP) => Err(error("a payload has at most 128 levels of maps and arrays")),
+        Err(TOO_DEEP) => Err(too_deep()),
         Err(reason) => Err(error(&format!("the MessagePack is malformed: {reason}"))),
     }
 }

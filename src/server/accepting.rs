@@ -7,6 +7,7 @@ use std::time::Duration;
 use log::Level;
 use serde::Serialize;
 
+use super::LOG;
 use super::connection::Connection;
 use super::engine::{BATCH, Engine, RawEvent};
 use super::gate::Gate;
@@ -99,9 +100,8 @@ impl Engine {
         }
         drop(state);
         count(&shared.counters.connections, 1);
-        self.notes.add(Level::Debug, "dotsock::server", || {
-            format!("{peer} has connected as {}", super::client_id(id))
-        });
+        self.notes
+            .add(Level::Debug, LOG, || format!("{peer} has connected as {}", super::client_id(id)));
         self.connections.insert(id, Connection::new(socket, peer));
         self.events.push_back(RawEvent::Connected(id));
     }
@@ -127,7 +127,7 @@ impl Engine {
     ) {
         count(&shared.counters.rejected, 1);
         let peer = recipient.peer;
-        self.notes.add(Level::Warn, "dotsock::server", || {
+        self.notes.add(Level::Warn, LOG, || {
             format!("{peer} is refused ({}): {}", notice.code, notice.message)
         });
         let mut state = shared.lock_in_engine();
@@ -157,7 +157,7 @@ impl Engine {
         let now = Monotonic::now();
         if self.complained.is_none_or(|last| now.since(last) >= COMPLAIN) {
             self.complained = Some(now);
-            self.notes.add(Level::Error, "dotsock::server", || {
+            self.notes.add(Level::Error, LOG, || {
                 format!(
                     "Cannot accept a client on {}: {error}. Listening pauses for 100 ms at a time; \
                      close descriptors or raise their limit (ulimit -n)",

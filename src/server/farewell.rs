@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::LOG;
 use super::common::Common;
 use super::engine::{Engine, RawEvent};
 use super::recipient::Recipient;
@@ -217,7 +218,7 @@ impl Engine {
         self.current = None;
         let Some(connection) = self.connections.get(&id) else { return };
         let (peer, bytes) = (connection.peer, connection.buffer.len());
-        self.notes.add(Level::Error, "dotsock::server", || {
+        self.notes.add(Level::Error, LOG, || {
             format!("Out of memory: the last messages of {peer}, {bytes} bytes and one, are lost")
         });
     }

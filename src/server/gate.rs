@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::LOG;
 use super::accepting::Notice;
 use super::engine::Engine;
 use super::recipient::Recipient;
@@ -120,7 +121,7 @@ impl Engine {
         let Some(recipient) = self.take_visitor(id, shared) else { return };
         count(&shared.counters.rejected, 1);
         let peer = recipient.peer;
-        self.notes.add(Level::Warn, "dotsock::server", || {
+        self.notes.add(Level::Warn, LOG, || {
             format!("{peer} is closed: more than {MOST_VISITORS} connections wait to show a token")
         });
         // A forked child may have the socket open, too: closing alone would not end it.

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::LOG;
 use super::Server;
 use super::engine::RawEvent;
 use super::shared::{Mode, Phase, Shared, State, client_id};
@@ -123,7 +124,7 @@ fn run(server: &Server, mode: Mode, hook: impl FnOnce()) {
     server.shared.without_standby(mode, || {
         if catch_unwind(AssertUnwindSafe(hook)).is_err() {
             let name = server.event_name();
-            log::error!(target: "dotsock::server", "A hook of '{name}' has panicked");
+            log::error!(target: LOG, "A hook of '{name}' has panicked");
         }
     });
 }

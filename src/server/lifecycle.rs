@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::LOG;
 use super::driving::{Driver, Patience, Turn};
 use super::engine::{Engine, RawEvent};
 use super::gate::Gate;
@@ -24,12 +25,6 @@ use crate::transport::{Listener, Transport};
 use crate::{Error, Result, Status, deferred};
 
 impl Shared {
-    /// Whether this thread drives the server: it is in one of its hooks, or in a logger that one
-    /// of its turns called.
-    pub fn is_driven_here(&self) -> bool {
-        self.lock().driver == Some(ThreadMark::current())
-    }
-
     /// Begins to listen. On success the phase is `Running(mode)`.
     pub fn listen(&self, mode: Mode) -> Result<()> {
         {
@@ -68,9 +63,7 @@ impl Shared {
 
     pub(super) fn note(&self, state: &mut State, what: impl FnOnce() -> String) {
         let notes = &mut state.delivery.common.notes;
-        notes.add(log::Level::Info, "dotsock::server", || {
-            format!("Server '{}' {}", self.event_name, what())
-        });
+        notes.add(log::Level::Info, LOG, || format!("Server '{}' {}", self.event_name, what()));
     }
 
     fn bind(&self, mode: Mode) -> Result<(String, u16)> {

@@ -48,6 +48,7 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sys::ThreadMark;
 use crate::transport::Transport;
 use crate::{Message, Options, Result, ServerBuilder};
 pub use clients::ClientInfo;
@@ -57,6 +58,8 @@ pub use hooks::{ClientHook, MessageHook};
 pub(crate) use shared::with_client_id;
 use shared::{Phase, Shared, client_id};
 pub use stats::ServerStats;
+
+const LOG: &str = "dotsock::server";
 
 /// What happened to a server that the program drives itself, from [`Server::next`].
 ///
@@ -215,7 +218,7 @@ impl Server {
 
     /// Whether this thread is driving the server: in a hook, or in a logger that its loop called.
     pub(crate) fn in_hook(&self) -> bool {
-        self.shared.is_driven_here()
+        self.shared.lock().driver == Some(ThreadMark::current())
     }
 
     /// Has `last` run when the loop that this thread drives has come to its end.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use log::Level;
 
+use super::LOG;
 use super::accepting::Notice;
 use super::delivery::Write;
 use super::engine::Engine;
@@ -29,9 +30,7 @@ impl Engine {
             Ok(received) => received,
             Err(error) => {
                 let peer = connection.peer;
-                self.notes.add(Level::Error, "dotsock::server", || {
-                    format!("{peer} is disconnected: {error}")
-                });
+                self.notes.add(Level::Error, LOG, || format!("{peer} is disconnected: {error}"));
                 count(&shared.counters.malformed, 1);
                 return self.leave(id, false, shared);
             }
@@ -58,7 +57,7 @@ impl Engine {
             let (peer, rest) = (connection.peer, connection.buffer.len());
             if rest > 0 {
                 count(&shared.counters.malformed, 1);
-                self.notes.add(Level::Info, "dotsock::server", || {
+                self.notes.add(Level::Info, LOG, || {
                     format!("{peer} has left inside a frame: {rest} bytes of it are dropped")
                 });
             } else {
@@ -111,7 +110,7 @@ impl Engine {
             };
             let peer = connection.peer;
             count(&shared.counters.malformed, 1);
-            self.notes.add(Level::Warn, "dotsock::server", || {
+            self.notes.add(Level::Warn, LOG, || {
                 format!("A frame of {body} bytes from {peer} is dropped: {reason}")
             });
         }
@@ -162,7 +161,7 @@ impl Engine {
         }
         let (peer, limit) = (connection.peer, shared.settings.frame_timeout);
         count(&shared.counters.malformed, 1);
-        self.notes.add(Level::Warn, "dotsock::server", || {
+        self.notes.add(Level::Warn, LOG, || {
             format!(
                 "{peer} is disconnected: a frame stayed incomplete for {} s (frame_timeout)",
                 limit.as_secs_f64()
@@ -176,7 +175,7 @@ impl Engine {
         let Some(connection) = self.connections.get(&id) else { return };
         let (peer, limit) = (connection.peer, shared.settings.max_message_size);
         count(&shared.counters.malformed, 1);
-        self.notes.add(Level::Warn, "dotsock::server", || {
+        self.notes.add(Level::Warn, LOG, || {
             format!(
                 "{peer} is disconnected: it announced a frame of {body} bytes, \
                  more than max_message_size = {limit}"

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use log::Level;
 
+use super::LOG;
 use super::burst::FLUSH;
 use super::common::Common;
 use super::outbox::{Outbox, Progress, Sent};
@@ -267,9 +268,7 @@ impl Recipient {
     /// Ends writing to this client: what waits is dropped and counted.
     fn break_off(&mut self, id: u64, error: &io::Error, common: &mut Common) {
         let peer = self.peer;
-        common.notes.add(Level::Info, "dotsock::server", || {
-            format!("Cannot write to {peer} any more: {error}")
-        });
+        common.notes.add(Level::Info, LOG, || format!("Cannot write to {peer} any more: {error}"));
         self.give_up(id, common);
     }
 
@@ -289,7 +288,7 @@ impl Recipient {
     /// Ends the connection of a client that is too slow.
     fn expel(&mut self, id: u64, refused: u64, common: &mut Common) {
         let (peer, limit) = (self.peer, common.settings.client_queue_size);
-        common.notes.add(Level::Warn, "dotsock::server", || {
+        common.notes.add(Level::Warn, LOG, || {
             format!(
                 "{peer} is disconnected: more than client_queue_size = {limit} bytes wait for it"
             )

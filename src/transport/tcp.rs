@@ -98,10 +98,7 @@ fn listen_at(
 
 fn none_free(ip: IpAddr, ports: &RangeInclusive<u16>) -> Error {
     let (start, end) = (ports.start(), ports.end());
-    let text = if start > end {
-        let text = format!("port_range_start {start} is above port_range_end {end}; exchange them");
-        return Error::invalid(text);
-    } else if start == end {
+    let text = if start == end {
         format!("Port {start} at {ip} is in use; choose another port, or 0 for any free one")
     } else {
         format!(
