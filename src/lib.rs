@@ -141,7 +141,7 @@ pub use error::{Error, Result, Status};
 pub use event_name::validate_event_name;
 pub use message::{Message, MessageType};
 pub use payload::Payload;
-pub use server::{ClientHook, ClientInfo, Event, MessageHook, Server, ServerStats};
+pub use server::{ClientInfo, Event, Server, ServerStats};
 pub use settings::Options;
 pub use timestamp::{timestamp_iso, timestamp_iso_at, timestamp_ms};
 pub use transport::Transport;

@@ -48,7 +48,11 @@ impl Server {
         Ok(list)
     }
 
-    /// One connected client. Errors: [`Status::NoClient`](crate::Status::NoClient).
+    /// One connected client.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoClient`](crate::Status::NoClient): nobody with this id is connected.
     pub fn client(&self, client_id: &str) -> Result<ClientInfo> {
         self.shared.check_process()?;
         let state = self.shared.lock();

@@ -15,7 +15,11 @@ impl Server {
     /// of it is handed over any more, not even what has arrived already: aside from one whose hook
     /// has begun on another thread, or that a [`next`](Server::next) under way there is returning.
     /// What is queued for it is delivered (for at most `linger`), then it is closed and its
-    /// disconnect follows. Errors: [`Status::NoClient`](crate::Status::NoClient).
+    /// disconnect follows.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NoClient`](crate::Status::NoClient): nobody with this id is connected.
     pub fn disconnect_client(&self, client_id: &str) -> Result<()> {
         self.shared.check_process()?;
         self.shared.disconnect_client(client_id)

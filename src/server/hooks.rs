@@ -11,9 +11,9 @@ use super::shared::{Mode, Phase, Shared, State, client_id};
 use crate::{Error, Message, Result, Status};
 
 /// A hook for a client that came or went: gets the server and the client's id.
-pub type ClientHook = Arc<dyn Fn(&Server, &str) + Send + Sync>;
+pub(crate) type ClientHook = Arc<dyn Fn(&Server, &str) + Send + Sync>;
 /// A hook for a message: gets the server, the client's id and the message.
-pub type MessageHook = Arc<dyn Fn(&Server, &str, &Message) + Send + Sync>;
+pub(crate) type MessageHook = Arc<dyn Fn(&Server, &str, &Message) + Send + Sync>;
 
 /// The hooks of a server.
 #[derive(Default, Clone)]
@@ -24,11 +24,16 @@ pub(crate) struct Hooks {
 }
 
 impl Server {
-    /// Sets what is called when a client has connected. Hooks run with [`start`](Server::start)
-    /// and [`run`](Server::run), one at a time, on the thread of the loop; they may call
-    /// everything.
+    /// Sets what is called when a client has connected.
     ///
-    /// Errors: [`Status::State`] while the server is running.
+    /// Hooks run with [`start`](Server::start) and [`run`](Server::run), one at a time, on the thread
+    /// of the loop; meanwhile nothing is read from any client. They may call everything: take the
+    /// `&Server` that they are given, since an `Arc<Server>` of its own would keep the server alive
+    /// for as long as it has the hook. A hook that panics is logged, and the server goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::State`]: the server is running. Set hooks before.
     pub fn on_client_connected(
         &self,
         hook: impl Fn(&Server, &str) + Send + Sync + 'static,
@@ -36,7 +41,12 @@ impl Server {
         self.set_hooks(|hooks| hooks.connected.replace(Arc::new(hook))).map(drop)
     }
 
-    /// Sets what is called when a client has left, as [`on_client_connected`](Server::on_client_connected).
+    /// Sets what is called when a client has left; the rules and errors are those of
+    /// [`on_client_connected`](Server::on_client_connected).
+    ///
+    /// # Errors
+    ///
+    /// [`Status::State`]: the server is running. Set hooks before.
     pub fn on_client_disconnected(
         &self,
         hook: impl Fn(&Server, &str) + Send + Sync + 'static,
@@ -44,8 +54,12 @@ impl Server {
         self.set_hooks(|hooks| hooks.disconnected.replace(Arc::new(hook))).map(drop)
     }
 
-    /// Sets what is called when a client sent a message, as
+    /// Sets what is called when a client sent a message; the rules and errors are those of
     /// [`on_client_connected`](Server::on_client_connected).
+    ///
+    /// # Errors
+    ///
+    /// [`Status::State`]: the server is running. Set hooks before.
     pub fn on_message_received(
         &self,
         hook: impl Fn(&Server, &str, &Message) + Send + Sync + 'static,

@@ -48,13 +48,14 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(doc)]
+use crate::Status;
 use crate::sys::ThreadMark;
 use crate::transport::Transport;
 use crate::{Message, Options, Result, ServerBuilder};
 pub use clients::ClientInfo;
 pub(crate) use engine::RawEvent;
-pub(crate) use hooks::Hooks;
-pub use hooks::{ClientHook, MessageHook};
+pub(crate) use hooks::{ClientHook, Hooks, MessageHook};
 pub(crate) use shared::with_client_id;
 use shared::{Phase, Shared, client_id};
 pub use stats::ServerStats;
@@ -117,10 +118,12 @@ pub struct Server {
 impl Server {
     /// Makes a server; nothing is opened yet. `options` are copied.
     ///
-    /// Errors: [`Status::Invalid`](crate::Status::Invalid) for a name that is not
-    /// `^[A-Za-z0-9_-]{1,64}$` and for `port_range_start` over `port_range_end`;
-    /// [`Status::Io`](crate::Status::Io) when a relative `socket_dir` or `token_file` cannot be made
-    /// absolute, or the system has no page of memory to give.
+    /// # Errors
+    ///
+    /// - [`Status::Invalid`]: a name that is not `^[A-Za-z0-9_-]{1,64}$`, or `port_range_start` over
+    ///   `port_range_end`.
+    /// - [`Status::Io`]: a relative `socket_dir` or `token_file` cannot be made absolute, or the
+    ///   system has no page of memory to give.
     pub fn new(transport: Transport, event_name: &str, options: &Options) -> Result<Server> {
         let shared = Shared::new(transport, event_name, options.settings()?)?;
         Ok(Server { shared: Arc::new(shared), owned: true })
@@ -138,44 +141,54 @@ impl Server {
     /// Starts the server on a thread of its own (which receives no signal) and returns once it is
     /// listening. With `blocking_mode` it does what [`run`](Server::run) does.
     ///
-    /// Errors: [`Status::State`](crate::Status::State) while it runs,
-    /// [`Status::InUse`](crate::Status::InUse) when a live server has this event or no port is
-    /// free, [`Status::Permission`](crate::Status::Permission) for a `socket_dir` that is not to be
-    /// trusted or written and for a `token_file` that others may read,
-    /// [`Status::Invalid`](crate::Status::Invalid) for a path that is too long and for tokens that
-    /// contradict each other, [`Status::Io`](crate::Status::Io).
+    /// # Errors
+    ///
+    /// - [`Status::State`]: it is running, or about to start or stop. Stop it first.
+    /// - [`Status::InUse`]: a live server has this event, or no port in the range is free.
+    /// - [`Status::Permission`]: `socket_dir` is not to be trusted or not writable, or others may read
+    ///   `token_file`. The error names the mode and the remedy.
+    /// - [`Status::Invalid`]: the path of the socket is too long, `token` and `token_file` are both
+    ///   set, or the token cannot be one.
+    /// - [`Status::Io`]: a file that is no socket is in the way, or any other system error.
     pub fn start(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.start()
     }
 
-    /// Runs the server on the calling thread until somebody calls [`stop`](Server::stop).
+    /// Runs the server on the calling thread until somebody calls [`stop`](Server::stop); hooks run
+    /// on this thread. Also `Ok` when the stop came between two calls.
     ///
-    /// Errors: those of [`start`](Server::start); [`Status::Cancelled`](crate::Status::Cancelled)
-    /// after [`cancel`](Server::cancel) and [`Status::Interrupted`](crate::Status::Interrupted)
-    /// after a signal handler, both with the server still listening: call it again to go on, or
-    /// stop.
+    /// # Errors
+    ///
+    /// - [`Status::Cancelled`]: [`cancel`](Server::cancel) was called, [`Status::Interrupted`]: a
+    ///   signal handler ran. The server is still listening: call this again to go on, or stop it.
+    /// - Those of [`start`](Server::start).
     pub fn run(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.run()
     }
 
     /// Begins to listen without a thread: [`next`](Server::next) drives the server, and hooks do
-    /// not run. Errors: those of [`start`](Server::start).
+    /// not run. Events that an earlier stop has left are yielded first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`start`](Server::start).
     pub fn open(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.open()
     }
 
     /// Drives an opened server until it has an event, for at most `limit`: `None` waits without
-    /// end, zero does not wait.
+    /// end, zero does not wait. Several threads may call it at once; each event goes to one of them.
     ///
-    /// Errors: [`Status::Timeout`](crate::Status::Timeout),
-    /// [`Status::Cancelled`](crate::Status::Cancelled),
-    /// [`Status::Interrupted`](crate::Status::Interrupted);
-    /// [`Status::NotRunning`](crate::Status::NotRunning) when it is not open, after a stop once
-    /// everything left was yielded; [`Status::State`](crate::Status::State) when it runs in another
-    /// way.
+    /// # Errors
+    ///
+    /// - [`Status::Timeout`]: nothing happened in time.
+    /// - [`Status::Cancelled`], [`Status::Interrupted`]: [`cancel`](Server::cancel) was called; a
+    ///   signal handler ran. Nothing is lost, call it again to go on.
+    /// - [`Status::NotRunning`]: it is not open; after a stop, once everything left was yielded.
+    /// - [`Status::State`]: it runs in another way.
     pub fn next(&self, limit: Option<Duration>) -> Result<Event> {
         self.take_next(limit).map(|event| match event {
             RawEvent::Connected(id) => Event::Connected { client_id: client_id(id) },
@@ -202,6 +215,10 @@ impl Server {
     /// delivered (for at most `linger`), clients are closed, and their disconnect hooks run. When
     /// it returns, no hook runs any more; from a hook it takes effect once the hook has returned.
     /// Harmless when not running. The backlog is kept, and the server can be started again.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Forked`]: the server was made before a fork.
     pub fn stop(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.stop();
@@ -209,7 +226,12 @@ impl Server {
     }
 
     /// Ends the wait of [`run`](Server::run) or [`next`](Server::next), the one in progress or
-    /// else the next one, and of senders that wait for room. Safe in a signal handler.
+    /// else the next one, once, however often it was called before, and the sends that wait for
+    /// room. With [`start`](Server::start) only those sends end. Safe in a signal handler.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Forked`]: the server was made before a fork.
     pub fn cancel(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.cancel();
@@ -271,7 +293,11 @@ impl Server {
         if self.is_forked() { 0 } else { self.shared.lock().delivery.common.backlog.len() }
     }
 
-    /// Forgets the backlog.
+    /// Forgets the backlog, which does not count as dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::Forked`]: the server was made before a fork.
     pub fn clear_queue(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.lock().delivery.clear_queue();

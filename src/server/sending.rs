@@ -14,20 +14,38 @@ use crate::wire::{envelope, frame, json};
 use crate::{Error, Message, MessageType, Payload, Result, Status};
 
 impl Server {
-    /// Sends a message to one client, or to all of them where `client_id` is `None`.
+    /// Sends a message to one client, or to all of them where `client_id` is `None`. Its event name
+    /// may differ from the server's.
     ///
-    /// A broadcast without any client goes to the backlog. It waits only with
-    /// `slow_client = block`.
+    /// All clients get broadcasts in one order, and what one thread sends, to all or to one, arrives
+    /// in the order of its calls. A broadcast without any client goes to the backlog. This waits only
+    /// with `slow_client = block`, for at most `send_timeout` (`default_timeout` where that is unset).
     ///
-    /// Errors: [`Status::NotRunning`], [`Status::NoClient`]; [`Status::Message`] for one that is
-    /// too large or too deep; for a unicast to a slow client, by `slow_client`: [`Status::Full`],
-    /// [`Status::Timeout`], [`Status::Cancelled`], [`Status::Interrupted`].
+    /// A broadcast is a success although some clients had no room for it: for them it counts as
+    /// dropped, and with `block` once that wait is over. Never repeat it, since the others have got
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// - [`Status::NotRunning`]: start the server first.
+    /// - [`Status::NoClient`]: nobody with this id is connected (any more).
+    /// - [`Status::Message`]: larger than `max_message_size`, or deeper than `max_depth`.
+    /// - [`Status::NoMemory`]: a unicast was not queued; of a broadcast some clients may have got it,
+    ///   the others count it as missed, so do not repeat it.
+    /// - Of a unicast alone, by `slow_client`: [`Status::Full`] with `drop_newest` and `disconnect`;
+    ///   with `block`, after a wait, [`Status::Timeout`], [`Status::Cancelled`],
+    ///   [`Status::Interrupted`], [`Status::NoClient`] (it left) and [`Status::NotRunning`] (stopped).
+    ///   It was not queued.
     pub fn send(&self, message: &Message, client_id: Option<&str>) -> Result<()> {
         self.dispatch(&Outgoing::Message(message), client_id)
     }
 
     /// Sends a payload that is MessagePack already: one map with str keys, or nothing for the
-    /// empty one. As [`send`](Server::send).
+    /// empty one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Server::send); [`Status::Message`] also for any other payload.
     pub fn send_msgpack(
         &self,
         message_type: MessageType,
@@ -37,7 +55,12 @@ impl Server {
         self.dispatch(&Outgoing::Payload(message_type, data), client_id)
     }
 
-    /// Sends a payload that is one JSON object. As [`send`](Server::send).
+    /// Sends a payload that is one JSON object.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Server::send); [`Status::Message`] also where `json` is anything else, with
+    /// the place in the text.
     pub fn send_json(
         &self,
         message_type: MessageType,
@@ -49,7 +72,11 @@ impl Server {
         self.dispatch(&Outgoing::Payload(message_type, &data), client_id)
     }
 
-    /// Sends a payload that was built by path. As [`send`](Server::send).
+    /// Sends a payload that was built by path.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Server::send).
     pub fn send_payload(
         &self,
         message_type: MessageType,
@@ -59,14 +86,23 @@ impl Server {
         self.dispatch(&Outgoing::Payload(message_type, payload.as_msgpack()), client_id)
     }
 
-    /// Sends anything that serializes to a map with string keys to all clients. As
-    /// [`send`](Server::send).
+    /// Sends anything that serializes to a map with string keys to all clients.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Server::send); [`Status::Message`] also for what serializes to anything
+    /// else, or not at all.
     pub fn broadcast(&self, message_type: MessageType, data: &impl Serialize) -> Result<()> {
         let data = crate::message::serialize(data)?;
         self.dispatch(&Outgoing::Payload(message_type, &data), None)
     }
 
-    /// The same to one client.
+    /// Sends anything that serializes to a map with string keys to one client.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`send`](Server::send); [`Status::Message`] also for what serializes to anything
+    /// else, or not at all.
     pub fn unicast(
         &self,
         client_id: &str,
@@ -84,15 +120,22 @@ impl Server {
 
     /// Lets sends collect, up to 64 KiB a client, until [`uncork`](Server::uncork): for bursts
     /// where no thread of the library stands ready. It belongs to the server, not to a thread, and
-    /// does not nest. Errors: [`Status::NotRunning`].
+    /// does not nest.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotRunning`]: start the server first.
     pub fn cork(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.cork(true)
     }
 
     /// Writes what has collected. It does not wait: what a client's socket has no room for is written
-    /// as soon as there is, by [`next`](Server::next) where that drives the server. Errors:
-    /// [`Status::NotRunning`].
+    /// as soon as there is, by [`next`](Server::next) where that drives the server.
+    ///
+    /// # Errors
+    ///
+    /// [`Status::NotRunning`]: start the server first.
     pub fn uncork(&self) -> Result<()> {
         self.shared.check_process()?;
         self.shared.cork(false)
