@@ -171,15 +171,44 @@ impl Shared {
     }
 
     /// In a forked child: closes the descriptors of the connections and of the listener. Nothing
-    /// is said to anybody, and no file is touched. What a thread of the parent held locked at that
-    /// moment cannot be had here, and stays open.
-    pub fn abandon(&self) {
-        if let Some(mut engine) = self.engine.try_lock() {
-            drop(engine.take());
-        }
-        if let Some(mut state) = self.try_lock() {
+    /// is said to anybody, and no file is touched. What a thread of the parent had locked at that
+    /// moment is half changed: it is left alone, and its descriptors stay open.
+    pub fn abandon(self: &Arc<Self>) {
+        let engine = self.engine.try_lock().map(|mut engine| drop(engine.take()));
+        let state = self.try_lock().map(|mut state| {
             state.delivery.clients.clear();
             state.dismissed.clear();
+        });
+        if engine.is_none() || state.is_none() {
+            std::mem::forget(self.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::Transport;
+    use crate::{Options, Result};
+
+    /// As in a forked child, where another thread of the parent had locked something.
+    #[test]
+    fn what_is_half_changed_is_not_taken_apart() -> Result<()> {
+        let shared = || {
+            let settings = Options::new()?.settings()?;
+            Shared::new(Transport::Unix, "abandoned", settings).map(Arc::new)
+        };
+        let (free, engine_locked, state_locked) = (shared()?, shared()?, shared()?);
+        free.abandon();
+        assert_eq!(Arc::strong_count(&free), 1);
+        let engine = engine_locked.engine.lock();
+        engine_locked.abandon();
+        drop(engine);
+        assert_eq!(Arc::strong_count(&engine_locked), 2);
+        let state = state_locked.lock();
+        state_locked.abandon();
+        drop(state);
+        assert_eq!(Arc::strong_count(&state_locked), 2);
+        Ok(())
     }
 }

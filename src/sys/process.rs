@@ -1,5 +1,6 @@
 //! What belongs to the whole process: forks, signal masks, privileges.
 
+use std::cell::Cell;
 use std::io;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
@@ -68,17 +69,29 @@ fn page() -> io::Result<&'static AtomicU64> {
     .copied()
 }
 
-/// Tells threads of this process apart.
+/// Tells threads of this process apart, those that have ended too: what the system calls a thread,
+/// it calls a later one as well.
 ///
 /// `std::thread::current` would allocate on threads that Rust has not made, and leave the memory
 /// behind when they end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ThreadMark(libc::pthread_t);
+pub(crate) struct ThreadMark(u64);
+
+static MARKED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// 0 until the thread asks. Without a destructor, which a thread at its end would have run.
+    static MARK: Cell<u64> = const { Cell::new(0) };
+}
 
 impl ThreadMark {
     pub fn current() -> ThreadMark {
-        // SAFETY: pthread_self takes nothing and cannot fail.
-        ThreadMark(unsafe { libc::pthread_self() })
+        MARK.with(|mark| {
+            if mark.get() == 0 {
+                mark.set(MARKED.fetch_add(1, Ordering::Relaxed) + 1);
+            }
+            ThreadMark(mark.get())
+        })
     }
 }
 
@@ -135,4 +148,19 @@ pub(crate) fn spawn_without_signals(
     // The new thread inherits the mask of the one that makes it.
     let _blocked = SignalsBlocked::new()?;
     std::thread::Builder::new().name(name.into()).spawn(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_not_taken_for_one_that_has_ended() {
+        let mark = || std::thread::spawn(ThreadMark::current).join().unwrap();
+        let marks: Vec<ThreadMark> = (0..10).map(|_| mark()).collect();
+        for (index, mark) in marks.iter().enumerate() {
+            assert!(!marks[..index].contains(mark));
+        }
+        assert_eq!(ThreadMark::current(), ThreadMark::current());
+    }
 }

@@ -70,6 +70,34 @@ TEST(run_goes_on_with_its_clients)
     sock_server_free(server);
 }
 
+static void *run_once(void *argument)
+{
+    (void)argument;
+    CHECK_STATUS(sock_server_run(server), DOTSOCK_E_CANCELLED);
+    return NULL;
+}
+
+static void *stop_once(void *argument)
+{
+    (void)argument;
+    CHECK_OK(sock_server_stop(server));
+    return NULL;
+}
+
+/* The system calls the second thread as it called the first, which ran the server and has ended. */
+TEST(a_stop_between_two_runs_is_not_lost_whatever_thread_makes_it)
+{
+    server = new_server(DOTSOCK_UNIX, "e", NULL);
+    pthread_t thread = check_thread(run_once, NULL);
+    WAIT_FOR(sock_server_is_running(server));
+    CHECK_OK(sock_server_cancel(server));
+    check_join(thread);
+    check_join(check_thread(stop_once, NULL));
+    CHECK_OK(sock_server_run(server)); /* it tells of the stop, and starts nothing */
+    CHECK_INT(sock_server_is_running(server), 0);
+    sock_server_free(server);
+}
+
 TEST(a_cancel_counts_once_however_often)
 {
     sock_event *event = NULL;
