@@ -9,6 +9,7 @@
 
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use ::log::{LevelFilter, Log, Metadata, Record};
 use once_cell::sync::OnceCell;
@@ -16,7 +17,8 @@ use parking_lot::RwLock;
 
 use super::context::{Context, sock_drop_fn};
 use super::guard::{self, c_text, foreign};
-use crate::{Error, Result, Status, deferred, sys};
+use crate::sys::{self, Process};
+use crate::{Error, Result, Status, deferred};
 
 /// A log function. `target` says which part of the library speaks ("dotsock::server"), `text` is
 /// one sentence; both are valid during the call.
@@ -105,15 +107,44 @@ enum To {
     Descriptor(c_int),
 }
 
-/// The sink in use. A record takes an `Arc` of it along, so that no lock is held while a log
-/// function runs, and the last one that lets go of an earlier sink runs its `drop`.
-static SINK: RwLock<Option<Arc<Sink>>> = RwLock::new(None);
+/// Where the sink in use stands. A record takes an `Arc` of it along, so that no lock is held while
+/// a log function runs, and the last one that lets go of an earlier sink runs its `drop`.
+struct Place {
+    process: Option<Process>,
+    sink: RwLock<Option<Arc<Sink>>>,
+}
+
+static PLACE: AtomicPtr<Place> = AtomicPtr::new(std::ptr::null_mut());
+
+/// A forked child makes a place of its own, and takes along what it can: a thread of its parent may
+/// have locked the other one, which nobody unlocks there.
+fn place() -> &'static Place {
+    let process = Process::current().ok();
+    let known = PLACE.load(Ordering::Acquire);
+    // SAFETY: NULL, or a place that was published whole and is never freed.
+    let before = unsafe { known.as_ref() };
+    if let Some(place) = before.filter(|place| place.process == process) {
+        return place;
+    }
+    let sink = before.and_then(|place| place.sink.try_write()?.take());
+    let made = Box::into_raw(Box::new(Place { process, sink: RwLock::new(sink) }));
+    match PLACE.compare_exchange(known, made, Ordering::AcqRel, Ordering::Acquire) {
+        // SAFETY: it was made above, and is never freed from now on.
+        Ok(_) => unsafe { &*made },
+        Err(other) => {
+            // SAFETY: it was made above, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(made) });
+            // SAFETY: a place that another thread has published, and that is never freed.
+            unsafe { &*other }
+        }
+    }
+}
 
 fn replace(sink: Option<Sink>) {
     let sink = sink.filter(|sink| sink.level != LevelFilter::Off);
     let level = sink.as_ref().map_or(LevelFilter::Off, |sink| sink.level);
     let before = {
-        let mut current = SINK.write();
+        let mut current = place().sink.write();
         if INSTALLED.get() == Some(&true) {
             ::log::set_max_level(level);
         }
@@ -151,7 +182,7 @@ impl Log for Forward {
             return;
         }
         deferred::while_logging(|| {
-            let sink = SINK.read().clone();
+            let sink = place().sink.read().clone();
             if let Some(sink) = sink
                 && record.level() <= sink.level
             {
@@ -204,6 +235,27 @@ mod tests {
         }
         assert_eq!(Level::Error as c_int, 1);
         assert_eq!(Level::Trace as c_int, 5);
+    }
+
+    #[test]
+    fn a_forked_child_sets_a_log_that_was_locked() {
+        let locked = place().sink.read();
+        // SAFETY: the child sets a log and ends; it touches nothing else of this program's.
+        let child = unsafe { libc::fork() };
+        assert!(child >= 0);
+        if child == 0 {
+            // SAFETY: both take numbers; a child that hangs is ended by the alarm.
+            unsafe {
+                libc::alarm(20);
+                replace(None);
+                libc::_exit(0);
+            }
+        }
+        drop(locked);
+        let mut status = -1;
+        // SAFETY: a child of this process, and a place for what became of it.
+        assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+        assert_eq!(status, 0, "it did not end by itself");
     }
 
     #[test]
