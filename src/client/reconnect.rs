@@ -5,6 +5,9 @@ use std::time::Duration;
 use crate::settings::Settings;
 use crate::sys::Monotonic;
 
+/// Of the pauses between two attempts, whatever `reconnect_max_delay` says.
+pub(super) const SHORTEST: Duration = Duration::from_millis(1);
+
 /// Paces attempts to connect. Knows no socket and reads no clock.
 #[derive(Debug)]
 pub(super) struct Backoff {
@@ -59,7 +62,9 @@ impl Backoff {
     pub fn failed(&mut self, now: Monotonic) {
         self.fresh = false;
         self.failures += 1;
-        self.due = now.after(self.with_jitter(self.delay.min(self.max_delay)));
+        // Without a pause at all, waiting for a server would take a core.
+        let delay = self.delay.min(self.max_delay).max(SHORTEST);
+        self.due = now.after(self.with_jitter(delay));
         self.delay = (self.delay * 2).min(self.max_delay);
     }
 
@@ -122,6 +127,16 @@ mod tests {
                 (expected * 8 / 10 - 1..=expected * 12 / 10).contains(&wait),
                 "{wait} ms is not within a fifth of {expected} ms"
             );
+        }
+    }
+
+    #[test]
+    fn without_a_longest_delay_there_is_a_pause_all_the_same() {
+        let (mut backoff, now) = backoff(0);
+        backoff.max_delay = Duration::ZERO;
+        for _ in 0..3 {
+            fail(&mut backoff, now);
+            assert!(backoff.due().unwrap().since(now) >= Duration::from_micros(800));
         }
     }
 

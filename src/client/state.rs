@@ -13,7 +13,7 @@ use super::connection::{Connection, Read};
 use super::inbox::{End, Inbox};
 use super::line::Line;
 use super::outbox::Outbox;
-use super::reconnect::Backoff;
+use super::reconnect::{Backoff, SHORTEST};
 use super::waking::Sleepers;
 use super::watch::{Wanted, Watch};
 use super::{ClientStats, LOG};
@@ -164,7 +164,7 @@ impl State {
         };
         self.outbox.forget_begun();
         let now = Monotonic::now();
-        let lived = now.since(connection.since) >= self.settings.reconnect_max_delay;
+        let lived = now.since(connection.since) >= self.settings.reconnect_max_delay.max(SHORTEST);
         let automatic = self.told && self.settings.auto_reconnect;
         let reason = match &ending {
             Ending::Lost(reason) => reason.clone(),

@@ -145,7 +145,10 @@ impl Outbox {
     pub fn miss(&mut self, frames: u64) {
         match self.queue.back_mut() {
             _ if frames == 0 => {}
-            Some(Item::Missed(count, None)) => *count += frames,
+            Some(Item::Missed(count, notice)) => {
+                *count += frames;
+                self.bytes -= notice.take().map_or(0, |notice| notice.bytes().len());
+            }
             _ => self.queue.push_back(Item::Missed(frames, None)),
         }
     }
@@ -224,5 +227,39 @@ impl Outbox {
             }
             self.rest = rest;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn a_gap_that_grows_before_it_was_told_is_told_once() {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let mut filled = 0;
+        while let Ok(written) = ours.write(&[0; 4096]) {
+            filled += written;
+        }
+        let mut outbox = Outbox::default();
+        let mut write = |outbox: &mut Outbox| {
+            let notice = |count: u64| Segment::of_parts(&[&[0, 0, 0, 1], &[count as u8]]).ok();
+            outbox.write(ours.as_fd(), &mut Sent::default(), notice)
+        };
+        outbox.miss(1);
+        assert!(matches!(write(&mut outbox), Progress::Blocked));
+        outbox.miss(2);
+        theirs.read_exact(&mut vec![0; filled]).unwrap();
+        assert!(matches!(write(&mut outbox), Progress::Done));
+        assert_eq!(outbox.bytes(), 0);
+        drop(ours);
+        let mut told = Vec::new();
+        theirs.read_to_end(&mut told).unwrap();
+        assert_eq!(told, [0, 0, 0, 1, 3]);
     }
 }
