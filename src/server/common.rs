@@ -100,9 +100,9 @@ impl Common {
         }
     }
 
-    pub fn expel(&self, id: u64) {
+    pub fn ask(&self, command: Command) {
         if let Some(io) = &self.io {
-            io.ask(Command::Expel(id));
+            io.ask(command);
         }
     }
 

@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::Result;
-use crate::sys::{self, Monotonic, StreamSocket};
+use crate::sys::{self, Monotonic, Readiness, StreamSocket, WaitFor};
 use crate::transport::Peer;
 use crate::wire::frame::FrameBuffer;
 
@@ -17,11 +18,26 @@ pub(crate) struct Connection {
     pub frame_due: Option<Monotonic>,
     /// The client was told that it may not send.
     pub denied: bool,
+    /// Nothing can be written to it any more: it leaves as soon as it has nothing more to say.
+    pub finishing: bool,
 }
 
 impl Connection {
     pub fn new(socket: Arc<StreamSocket>, peer: Peer) -> Connection {
-        Connection { socket, peer, buffer: FrameBuffer::default(), frame_due: None, denied: false }
+        Connection {
+            socket,
+            peer,
+            buffer: FrameBuffer::default(),
+            frame_due: None,
+            denied: false,
+            finishing: false,
+        }
+    }
+
+    /// Whether there is nothing to read.
+    pub fn is_silent(&self) -> bool {
+        let readable = (self.socket.as_fd(), WaitFor::Read);
+        matches!(sys::poll(&[readable], Some(Duration::ZERO)), Ok(Readiness::TimedOut))
     }
 
     /// Reads once, without waiting: how much, or why not; an error outside says that memory for it

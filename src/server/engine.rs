@@ -196,6 +196,7 @@ impl Engine {
                     }
                 }
                 Command::Expel(id) => self.leave(id, false, shared),
+                Command::Finish(id) => self.finish_client(id, shared),
             }
         }
     }

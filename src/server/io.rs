@@ -14,6 +14,8 @@ pub(crate) enum Command {
     Dismiss(u64),
     /// This client was too slow: close it at once.
     Expel(u64),
+    /// Nothing can be written to this client any more: read what it has said, then close.
+    Finish(u64),
 }
 
 /// Tokens of the engine's epoll that are no client's.

@@ -247,7 +247,7 @@ mod tests {
             filled += written;
         }
         let mut outbox = Outbox::default();
-        let mut write = |outbox: &mut Outbox| {
+        let write = |outbox: &mut Outbox| {
             let notice = |count: u64| Segment::of_parts(&[&[0, 0, 0, 1], &[count as u8]]).ok();
             outbox.write(ours.as_fd(), &mut Sent::default(), notice)
         };

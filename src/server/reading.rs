@@ -8,6 +8,7 @@ use log::Level;
 
 use super::LOG;
 use super::accepting::Notice;
+use super::connection::Connection;
 use super::delivery::Write;
 use super::engine::Engine;
 use super::shared::{Shared, count};
@@ -31,7 +32,6 @@ impl Engine {
             Err(error) => {
                 let peer = connection.peer;
                 self.notes.add(Level::Error, LOG, || format!("{peer} is disconnected: {error}"));
-                count(&shared.counters.malformed, 1);
                 return self.leave(id, false, shared);
             }
         };
@@ -130,6 +130,28 @@ impl Engine {
             let due = Monotonic::now().after(limit);
             connection.frame_due = Some(due);
             self.deadlines.insert((due, id));
+        }
+        if connection.finishing {
+            self.end_of_speech(id, shared);
+        }
+    }
+
+    /// Nothing can be written to this client any more. What it has said is still taken.
+    #[cold]
+    pub(super) fn finish_client(&mut self, id: u64, shared: &Shared) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.finishing = true;
+        if self.current != Some(id) {
+            self.end_of_speech(id, shared);
+        }
+    }
+
+    /// Has a client leave that nothing can be written to, unless it has said more: then it is looked
+    /// at again once that was taken.
+    #[cold]
+    fn end_of_speech(&mut self, id: u64, shared: &Shared) {
+        if self.connections.get(&id).is_some_and(Connection::is_silent) {
+            self.end_of_stream(id, shared);
         }
     }
 

@@ -10,6 +10,7 @@ use log::Level;
 use super::LOG;
 use super::burst::FLUSH;
 use super::common::Common;
+use super::io::Command;
 use super::outbox::{Outbox, Progress, Sent};
 use super::segment::{Rest, Segment, Span};
 use super::waiting::Waiter;
@@ -164,7 +165,7 @@ impl Recipient {
         }
         self.count_dropped(frames, common);
         self.give_up(id, common);
-        common.expel(id);
+        common.ask(Command::Expel(id));
     }
 
     /// Whether one more segment can be queued, as far as memory goes.
@@ -270,6 +271,7 @@ impl Recipient {
         let peer = self.peer;
         common.notes.add(Level::Info, LOG, || format!("Cannot write to {peer} any more: {error}"));
         self.give_up(id, common);
+        common.ask(Command::Finish(id));
     }
 
     /// Drops what waits and takes nothing more.
@@ -295,7 +297,7 @@ impl Recipient {
         });
         self.count_dropped(refused, common);
         self.give_up(id, common);
-        common.expel(id);
+        common.ask(Command::Expel(id));
     }
 
     fn count_dropped(&mut self, frames: u64, common: &mut Common) {

@@ -103,6 +103,47 @@ TEST(a_peer_that_ends_its_stream_gets_what_is_queued)
     sock_server_free(server);
 }
 
+/* Its connection stays: without a write nobody would ever notice. */
+TEST(a_peer_that_takes_nothing_any_more_leaves_once_what_it_said_is_read)
+{
+    struct record record = RECORD;
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    record_hooks(server, &record);
+    CHECK_OK(sock_server_start(server));
+    int peer = peer_connect("e");
+    wait_clients(server, 1);
+    peer_send_json(peer, "e", "{\"first\":true}");
+    CHECK(shutdown(peer, SHUT_RD) == 0);
+    CHECK_OK(sock_send_json(server, DOTSOCK_DATA, "{}", NULL));
+    WAIT_FOR(record_is(&record, "+A\nA {\"first\":true}\n-A\n"));
+    wait_clients(server, 0);
+    close(peer);
+    sock_server_free(server);
+}
+
+/* The same where the program asks for each event, and the peer goes on speaking meanwhile. */
+TEST(what_a_peer_says_that_takes_nothing_any_more_is_yielded_before_its_end)
+{
+    enum { SAID = 50 };
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_open(server));
+    int peer = peer_connect("e");
+    EXPECT_EVENT(server, DOTSOCK_CLIENT_CONNECTED);
+    CHECK(shutdown(peer, SHUT_RD) == 0);
+    for (int n = 1; n <= SAID; n++)
+        peer_send_json(peer, "e", numbered(n));
+    CHECK_OK(sock_send_json(server, DOTSOCK_DATA, "{}", NULL));
+    for (int n = 1; n <= SAID; n++) {
+        sock_event *event = next_event(server);
+        CHECK_INT(number_of(sock_event_message(event)), n);
+        sock_event_free(event);
+    }
+    EXPECT_EVENT(server, DOTSOCK_CLIENT_DISCONNECTED);
+    CHECK(!readable(sock_server_fd(server)));
+    close(peer);
+    sock_server_free(server);
+}
+
 TEST(a_disconnected_client_gets_what_is_queued)
 {
     sock_server *server = listening(0, "30");
