@@ -1,6 +1,7 @@
 //! The one error type, and a status code for each kind of failure.
 
 use std::borrow::Cow;
+use std::fmt;
 
 /// The result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -56,7 +57,7 @@ impl Status {
 }
 
 /// Why a call failed: a kind, a sentence for a person, and the OS error behind it, if any.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Clone, thiserror::Error)]
 #[error("{text}")]
 pub struct Error {
     status: Status,
@@ -72,11 +73,7 @@ impl Error {
 
     /// An error of the operating system; its own words are appended to `text`.
     #[cold]
-    pub(crate) fn os(
-        status: Status,
-        text: impl std::fmt::Display,
-        error: &std::io::Error,
-    ) -> Error {
+    pub(crate) fn os(status: Status, text: impl fmt::Display, error: &std::io::Error) -> Error {
         let os_error = error.raw_os_error().unwrap_or(0);
         Error { status, text: format!("{text}: {error}").into(), os_error }
     }
@@ -98,5 +95,23 @@ impl Error {
     /// `errno` of the system call that failed, if one did.
     pub fn os_error(&self) -> Option<i32> {
         (self.os_error != 0).then_some(self.os_error)
+    }
+}
+
+/// The sentence alone: it is what a `main` that returns this error prints.
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failing_main_prints_is_the_sentence() {
+        let error = Error::invalid("linger = -1: allowed are 0 to 86400 seconds");
+        assert_eq!(format!("Error: {error:?}"), format!("Error: {error}"));
     }
 }
