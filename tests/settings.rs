@@ -106,6 +106,7 @@ fn the_environment_and_the_users_file_count() {
         ("DOTSOCK_PORT", "9001"),
         ("DOTSOCK_PROT", "9001"),
         ("DOTSOCK_host", "::1"),
+        ("DOTSOCK_LIBRARY", "/opt/libdotsock.so"),
         ("DOTSOCK_SETTINGS", ""),
     ]);
     assert!(shown.contains("linger=0.25\n"), "{shown}");
@@ -264,6 +265,12 @@ fn an_unknown_key_names_the_nearest() {
             assert!(error.to_string().contains(&format!("'{close}'")), "{error}");
         }
     }
+    for far in ["server", "colour", "x"] {
+        let error = options.get(far).unwrap_err().to_string();
+        assert!(!error.contains("nearest") && error.contains("docs/configuration.md"), "{error}");
+    }
+    let error = options.set("timezone", Some("the office")).unwrap_err().to_string();
+    assert!(!error.contains("nearest"), "{error}");
     let huge = "k".repeat(1 << 20);
     assert!(options.get(&huge).unwrap_err().to_string().len() < 1000);
 }
@@ -313,7 +320,7 @@ fn a_bad_file_names_itself_line_and_column() {
         ("socket_permissions = 0600\n", 1, 22, "leading zero"),
         ("linger = 1\nlinger = 2\n", 2, 1, "duplicate"),
         ("# ä\n  lingre = 1\n", 2, 3, "'linger'"),
-        ("[server]\nlinger = 1\n", 1, 2, "'server'"),
+        ("[server]\nlinger = 1\n", 1, 2, "'server' is a section: settings files have none"),
         ("port = 1\nhost = \"ö\"\nlinger = -1\n", 3, 10, "linger = -1"),
         ("socket_permissions = 600\n", 1, 22, "write \"0600\", or 0o600"),
         ("socket_permissions = 384\n", 1, 22, "write \"0600\", or 0o600"),

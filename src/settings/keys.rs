@@ -85,11 +85,15 @@ keys! {
 }
 
 impl Key {
-    /// The option of this name; the error names the nearest.
+    /// The option of this name; the error names the nearest, if one is near.
     pub fn find(name: &str) -> Result<&'static Key, String> {
         KEYS.iter().find(|key| key.name == name).ok_or_else(|| {
             let close = nearest(name, KEYS.iter().map(|key| key.name));
-            format!("Unknown option '{}', the nearest is '{close}'", clipped(name))
+            let remedy = match close {
+                Some(close) => format!(", the nearest is '{close}'"),
+                None => "; docs/configuration.md has all that there are".into(),
+            };
+            format!("Unknown option '{}'{remedy}", clipped(name))
         })
     }
 
@@ -129,13 +133,13 @@ impl Key {
     }
 }
 
-/// The name that takes the fewest changes, whatever the case.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> &'a str {
+/// The name that takes the fewest changes, whatever the case, if half of it stays.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // The start decides, and comparing is quadratic.
     let name: String = name.chars().take(64).collect::<String>().to_ascii_lowercase();
-    known
-        .min_by_key(|known| strsim::damerau_levenshtein(&name, &known.to_ascii_lowercase()))
-        .unwrap_or_default()
+    let changes = |known: &str| strsim::damerau_levenshtein(&name, &known.to_ascii_lowercase());
+    let close = known.min_by_key(|known| changes(known))?;
+    (changes(close) * 2 < name.chars().count().max(close.len())).then_some(close)
 }
 
 /// Foreign text for an error: without control characters, and not longer than one wants to read.

@@ -216,7 +216,8 @@ impl Kind for Zone {
         let name = value.as_str().unwrap_or_default();
         TimeZone::named(name).ok_or_else(|| {
             let close = nearest(name, TimeZone::names());
-            format!("allowed are IANA time zones such as UTC and Europe/Berlin; nearest is {close}")
+            let close = close.map(|close| format!("; nearest is {close}")).unwrap_or_default();
+            format!("allowed are IANA time zones such as UTC and Europe/Berlin{close}")
         })
     }
 

@@ -18,6 +18,9 @@ const LOG: &str = "dotsock::settings";
 const PREFIX: &str = "DOTSOCK_";
 const NAMES_FILE: &str = "DOTSOCK_SETTINGS";
 
+/// Variables that are no options: ours, and the one that tells the Lua binding which library to load.
+const NO_OPTIONS: [&str; 2] = [NAMES_FILE, "DOTSOCK_LIBRARY"];
+
 /// The longest settings file. Ours has 6 KB; a path that leads elsewhere must not fill memory.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -68,18 +71,14 @@ pub(super) fn apply_file(
 fn apply_variables(settings: &mut Settings, environment: &dyn Environment) -> Result<()> {
     for (variable, value) in environment.variables() {
         let variable = variable.to_string_lossy();
-        let Some(name) = variable.strip_prefix(PREFIX).filter(|_| variable != NAMES_FILE) else {
+        let Some(name) = variable.strip_prefix(PREFIX) else {
             continue;
         };
+        if NO_OPTIONS.contains(&&*variable) {
+            continue;
+        }
         let Some(key) = KEYS.iter().find(|key| key.name.to_ascii_uppercase() == name) else {
-            let known = KEYS.iter().map(|key| key.name);
-            let close = nearest(name, known).to_ascii_uppercase();
-            warn!(
-                target: LOG,
-                "Environment variable {} is no option and has no effect, the nearest is \
-                 {PREFIX}{close}",
-                clipped(&variable)
-            );
+            warn_of_unknown(&variable, name);
             continue;
         };
         let placed =
@@ -89,6 +88,18 @@ fn apply_variables(settings: &mut Settings, environment: &dyn Environment) -> Re
             .map_err(|text| placed(&text))?;
     }
     Ok(())
+}
+
+fn warn_of_unknown(variable: &str, name: &str) {
+    let close = nearest(name, KEYS.iter().map(|key| key.name));
+    let close =
+        close.map(|close| format!(", the nearest is {PREFIX}{}", close.to_ascii_uppercase()));
+    warn!(
+        target: LOG,
+        "Environment variable {} is no option and has no effect{}",
+        clipped(variable),
+        close.unwrap_or_default()
+    );
 }
 
 /// Whether the user's file is there. One in a directory that this process may not even enter, as
@@ -143,7 +154,14 @@ fn apply_text(
             Ok(key) => key
                 .read(settings, value.get_ref(), environment)
                 .map_err(|reason| placed(path, text, value.span().start, &reason))?,
-            Err(reason) => {
+            Err(mut reason) => {
+                if value.get_ref().is_table() {
+                    reason = format!(
+                        "'{name}' is a section: settings files have none; write its keys \
+                                      at the top, without it",
+                        name = clipped(name.get_ref())
+                    );
+                }
                 let error = placed(path, text, name.span().start, &reason);
                 if unknown == Unknown::Refused {
                     return Err(error);
