@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::{is_trusted_owner, os_error};
+use super::{TAKE_YOUR_OWN, is_trusted_owner, os_error};
 use crate::{Error, Result, Status, sys};
 
 const OWN_MODE: u32 = 0o700;
@@ -40,7 +40,10 @@ pub(super) fn inspect(directory: &Path) -> Result<bool> {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         Err(error) => {
-            return Err(os_error(format!("Cannot look at socket_dir {shown}"), &error));
+            let text = format!(
+                "Cannot look at socket_dir {shown}; make it accessible or name another one"
+            );
+            return Err(os_error(text, &error));
         }
     };
     if metadata.is_symlink() {
@@ -63,7 +66,7 @@ fn check_access(directory: &Path, metadata: &Metadata) -> Result<()> {
         let own = sys::effective_uid();
         return Err(refusal(format!(
             "socket_dir {shown} (mode {mode:04o}) belongs to uid {owner}, and this program runs as \
-             uid {own}; name a directory of your own, or change its owner"
+             uid {own}; {TAKE_YOUR_OWN}"
         )));
     }
     if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {

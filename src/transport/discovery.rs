@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::own_file::{LockedFile, in_the_way};
 use super::unix::absent;
-use super::{directory, is_trusted_owner, os_error};
+use super::{directory, file_error, is_trusted_owner, os_error};
 use crate::settings::Settings;
 use crate::sys::{self, LockKind};
 use crate::{Error, Result, Status};
@@ -135,7 +135,12 @@ pub(super) fn find(event_name: &str, directory: &Path) -> Result<SocketAddr> {
                 Some(libc::ENOENT) => missing("no such file"),
                 // A link, or a socket.
                 Some(libc::ELOOP | libc::ENXIO) => untrusted(&path),
-                _ => os_error(format!("Cannot open {shown}"), &error),
+                _ => file_error(
+                    &format!("Cannot open {shown}"),
+                    &path,
+                    "socket_permissions of the server say who may read it",
+                    &error,
+                ),
             });
         }
     };

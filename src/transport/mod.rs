@@ -13,8 +13,11 @@ mod tcp;
 mod tests;
 mod unix;
 
-use std::io;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 pub(crate) use listener::Listener;
 pub(crate) use target::{Attempt, Connected, Target};
@@ -84,6 +87,33 @@ fn os_error(text: impl std::fmt::Display, error: &io::Error) -> Error {
         _ => Status::Io,
     };
     Error::os(status, text, error)
+}
+
+/// What to do where `socket_dir` is another user's.
+const TAKE_YOUR_OWN: &str = "set socket_dir (DOTSOCK_SOCKET_DIR) to a directory of your own, such as \
+     ${XDG_RUNTIME_DIR}/dotsock, the same for server and client";
+
+/// The error of a system call on a file in `socket_dir`. Where access was denied, it says whose the
+/// file is, and `remedy`; where there is none, whose the directory is.
+fn file_error(text: &str, path: &Path, remedy: &str, error: &io::Error) -> Error {
+    if error.kind() != ErrorKind::PermissionDenied {
+        return os_error(text, error);
+    }
+    let directory = path.parent().unwrap_or(path);
+    let (what, found, remedy) = match fs::symlink_metadata(path) {
+        Ok(found) => ("it".to_owned(), Ok(found), remedy),
+        Err(_) => (
+            format!("socket_dir {}", directory.display()),
+            fs::symlink_metadata(directory),
+            TAKE_YOUR_OWN,
+        ),
+    };
+    let Ok(found) = found else {
+        return os_error(format!("{text}; {TAKE_YOUR_OWN}"), error);
+    };
+    let (owner, mode, own) = (found.uid(), found.mode() & 0o7777, sys::effective_uid());
+    let whose = format!("{what} belongs to uid {owner} and has mode {mode:04o}");
+    os_error(format!("{text}: {whose}, and this program runs as uid {own}; {remedy}"), error)
 }
 
 /// Whether a file or directory of this owner can be trusted: it is the user's own, or root's.

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{LOG, os_error};
+use super::{LOG, TAKE_YOUR_OWN, file_error};
 use crate::sys::{self, LockKind};
 use crate::{Error, Result, Status};
 
@@ -104,10 +104,7 @@ fn lock_error(path: &Path, error: &io::Error) -> Error {
     let shown = path.display();
     match fs::symlink_metadata(path) {
         Ok(found) if !found.is_file() => in_the_way(path, &found),
-        _ => os_error(
-            format!("Cannot lock {shown}; it and socket_dir must be yours to write"),
-            error,
-        ),
+        _ => file_error(&format!("Cannot lock {shown}"), path, TAKE_YOUR_OWN, error),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::listener::{Files, Listener};
 use super::own_file::{LockedFile, OwnFile, in_the_way};
-use super::{Attempt, Connected, Peer, directory, os_error};
+use super::{Attempt, Connected, Peer, TAKE_YOUR_OWN, directory, file_error, os_error};
 use crate::settings::Settings;
 use crate::sys::{self, StreamSocket};
 use crate::{Error, Result, Status};
@@ -60,7 +60,7 @@ fn listen(event_name: &str, path: &Path, mode: u32) -> Result<(StreamSocket, Own
     remove_stale(event_name, path)?;
     let socket = sys::bind_unix(path, mode).map_err(|error| match error.kind() {
         ErrorKind::AddrInUse => in_use(event_name, &format!("it has just made {shown}")),
-        _ => os_error(format!("Cannot listen at {shown}"), &error),
+        _ => file_error(&format!("Cannot listen at {shown}"), path, TAKE_YOUR_OWN, &error),
     })?;
     let made = fs::symlink_metadata(path)
         .map_err(|error| os_error(format!("Socket {shown} was removed by another"), &error))?;
@@ -132,7 +132,12 @@ pub(super) fn connect(event_name: &str, directory: &Path, path: &Path) -> Result
                 Some(libc::ENOENT | libc::ECONNREFUSED) => {
                     Err(absent(event_name, &shown.to_string(), &error))
                 }
-                _ => Err(os_error(format!("Cannot connect to {shown}"), &error)),
+                _ => Err(file_error(
+                    &format!("Cannot connect to {shown}"),
+                    path,
+                    "socket_permissions of the server say who may connect",
+                    &error,
+                )),
             };
         }
     };

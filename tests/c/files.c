@@ -214,6 +214,38 @@ TEST(a_directory_of_another_user)
     check_refused(check_path("theirs"));
 }
 
+/* What the second user of a machine reads when root made socket_dir: whose it is, and what to set. */
+static void check_names_owner_and_remedy(int status, const char *whose)
+{
+    CHECK_STATUS(status, DOTSOCK_E_PERMISSION);
+    CHECK_CONTAINS(sock_last_error(), whose);
+    CHECK_CONTAINS(sock_last_error(), "runs as uid 12345");
+}
+
+TEST(what_belongs_to_root_is_named_as_such)
+{
+    if (getuid() != 0)
+        return; /* only root can become somebody else */
+    const char *directory = check_path("roots"), *open = check_path("open");
+    sock_server *roots = started(new_server(DOTSOCK_UNIX, "e", "socket_dir", directory, NULL));
+    sock_server *other = started(new_server(DOTSOCK_UNIX, "e", "socket_dir", open, NULL));
+    CHECK(chmod(check_path("."), 0711) == 0 && chmod(open, 0711) == 0 && setresuid(12345, 12345, 12345) == 0);
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", "socket_dir", directory, NULL);
+    sock_client *client = new_client(DOTSOCK_UNIX, "e", "socket_dir", directory, NULL);
+    check_names_owner_and_remedy(sock_server_start(server), "belongs to uid 0 and has mode 0700");
+    CHECK_CONTAINS(sock_last_error(), "DOTSOCK_SOCKET_DIR");
+    check_names_owner_and_remedy(sock_client_connect(client), "belongs to uid 0 and has mode 0700");
+    CHECK_CONTAINS(sock_last_error(), "DOTSOCK_SOCKET_DIR");
+    sock_client_free(client);
+    client = new_client(DOTSOCK_UNIX, "e", "socket_dir", open, NULL);
+    check_names_owner_and_remedy(sock_client_connect(client), "it belongs to uid 0 and has mode 0600");
+    CHECK_CONTAINS(sock_last_error(), "socket_permissions");
+    sock_client_free(client);
+    sock_server_free(other);
+    sock_server_free(server);
+    sock_server_free(roots);
+}
+
 TEST(a_directory_that_cannot_be_made)
 {
     write_file(check_path("file"), "");

@@ -98,7 +98,7 @@ fn one_of_another_user_is_refused() {
     let (_root, settings) = place();
     fs::create_dir(&settings.socket_dir).unwrap();
     chown(&settings.socket_dir, Some(OTHER_USER), None).unwrap();
-    assert_refused(&settings, &[&format!("uid {OTHER_USER}"), "mode 0755"]);
+    assert_refused(&settings, &[&format!("uid {OTHER_USER}"), "mode 0755", "DOTSOCK_SOCKET_DIR"]);
     // The sticky bit helps against all but the owner.
     set_mode(&settings.socket_dir, 0o1777);
     assert_refused(&settings, &[&format!("uid {OTHER_USER}")]);
