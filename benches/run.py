@@ -5,7 +5,8 @@
 
 Every round runs all programs one after the other, so that what is compared ran under the same
 conditions. A run during which other processes used more than 15 % of a CPU is repeated twice.
-SECTION is the beginning of a section's name: "rtt", "tput 64".
+SECTION is the beginning of a section's name: "rtt", "tput 64". --quick measures shortly, and without
+any SECTION only some.
 """
 
 import argparse
@@ -35,6 +36,9 @@ def main():
     options = parser.parse_args()
     rounds = options.rounds or (2 if options.quick else 5)
     sections = [section for section in plan.sections() if is_wanted(section, options)]
+    if not sections:
+        names = ", ".join(section.name for section in plan.sections())
+        parser.error(f"no section's name begins with {' or '.join(options.sections)}: {names}")
     impossible = [section for section in sections
                   if section.mode.startswith("calls") and not calls.possible(section)]
     for section in impossible:
@@ -59,9 +63,9 @@ def main():
 
 
 def is_wanted(section, options):
-    if options.quick:
-        return section.name in plan.QUICK
-    return section.name.startswith(tuple(options.sections) or "")
+    if options.sections:
+        return section.name.startswith(tuple(options.sections))
+    return not options.quick or section.name in plan.QUICK
 
 
 def measure(binaries, section, entry, share, attempts):

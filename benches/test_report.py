@@ -1,5 +1,6 @@
-"""What report.py and calls.py make of recorded runs. `python3 -m unittest discover -s benches`"""
+"""What run.py measures, and what report.py and calls.py make of recorded runs. `python3 -m unittest discover -s benches`"""
 
+import argparse
 import json
 import tempfile
 import unittest
@@ -8,6 +9,7 @@ from pathlib import Path
 import calls
 import plan
 import report
+from run import is_wanted
 
 
 def run(section, entry, number, **measured):
@@ -30,6 +32,19 @@ RUNS = [
     run("receive", "receive_c", 0, cpu_us_per_msg=0.25),
     run("receive", "receive_lua", 0, cpu_us_per_msg=1.0),
 ]
+
+
+class Sections(unittest.TestCase):
+    def wanted(self, quick, *names):
+        options = argparse.Namespace(quick=quick, sections=list(names))
+        return [section.name for section in plan.sections() if is_wanted(section, options)]
+
+    def test_quick_without_sections_are_some_and_sections_are_all_of_that_name(self):
+        self.assertEqual(sorted(self.wanted(True)), sorted(plan.QUICK))
+        self.assertEqual(self.wanted(False), [section.name for section in plan.sections()])
+        for quick in (True, False):
+            self.assertIn("rtt tcp same", self.wanted(quick, "rtt"))
+            self.assertTrue(all(name.startswith("rtt") for name in self.wanted(quick, "rtt")))
 
 
 class Report(unittest.TestCase):
