@@ -16,7 +16,10 @@ VERSION := $(call field,version)
 DESCRIPTION := $(call field,description)
 MAJOR := $(firstword $(subst ., ,$(VERSION)))
 
-RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+# Cargo is told where to put what it makes: its configuration might name another place, and what
+# lies here from before would be installed.
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+RELEASE := $(TARGET_DIR)$(addprefix /,$(CARGO_BUILD_TARGET))/release
 LIBRARIES := $(RELEASE)/libdotsock.so $(RELEASE)/libdotsock.a
 SOURCES := Cargo.toml Cargo.lock build.rs config/settings.toml $(shell find src -name '*.rs')
 STAGE := $(CURDIR)/build/stage
@@ -26,7 +29,7 @@ STAGE := $(CURDIR)/build/stage
 help:
 	@echo 'make build       the libraries, in $(RELEASE)'
 	@echo 'make demo        a C server and two C clients, and what they say to each other'
-	@echo 'make test        every test'
+	@echo 'make test        every test: about ten minutes; installs packages when run as root'
 	@echo 'make faults      the long form of the tests of docs/reliability.md: about an hour'
 	@echo 'make fuzz        SECONDS=$(SECONDS) of each fuzz target, sanitized where it can be (TARGETS=...)'
 	@echo 'make sanitize    the C tests with the library itself under sanitizers, where a nightly'
@@ -37,11 +40,12 @@ help:
 	@echo 'make budgets-where   where these instructions go: a tree of each path'
 	@echo 'make budgets-write   where a path may cost what it costs now: writes the budgets anew'
 	@echo 'make bench       this library beside raw sockets and others: docs/benchmarks.md'
-	@echo '                 (to build/bench: QUICK=1, under two minutes, or SECTIONS=rtt, only those)'
+	@echo '                 (to build/bench: QUICK=1, under two minutes; SECTIONS=rtt, only those)'
 	@echo 'make bench-micro its pieces alone: envelopes, a send beside the bare system call, JSON'
 	@echo 'make test-go     those of the Go module'
 	@echo 'make install     PREFIX=$(PREFIX) LIBDIR=$(LIBDIR)'
-	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DESTDIR=$(DESTDIR)'
+	@echo '                 INCLUDEDIR=$(INCLUDEDIR) DOCDIR=$(DOCDIR)'
+	@echo '                 DESTDIR=$(DESTDIR); with debug information: STRIP=:'
 	@echo 'make uninstall   with the same variables: removes what install installed'
 	@echo 'make header      writes include/ anew, from src/ffi'
 	@echo 'make abi-write   what programs are linked against from now on: tests/abi/dotsock.abi'
@@ -57,7 +61,11 @@ build: $(LIBRARIES)
 $(LIBRARIES) &: $(SOURCES)
 	@command -v $(CARGO) > /dev/null || \
 	    { echo 'cargo is not in the PATH: build first (make build), or set CARGO' >&2; exit 1; }
-	$(CARGO) build --release --locked --lib
+	@rm -f $(LIBRARIES)
+	$(CARGO) build --release --locked --lib --target-dir '$(TARGET_DIR)'
+	@test -f $(RELEASE)/libdotsock.so -a -f $(RELEASE)/libdotsock.a || \
+	    { echo 'cargo has put the libraries elsewhere than in $(RELEASE). Does its configuration set' \
+	    'build.target? Then set CARGO_BUILD_TARGET to the same' >&2; exit 1; }
 	@touch $(LIBRARIES)
 
 demo:
@@ -97,7 +105,8 @@ budgets-where: stage
 
 .PHONY: bench
 bench: stage
-	@$(MAKE) --no-print-directory -C benches bench QUICK='$(QUICK)' SECTIONS='$(SECTIONS)'
+	@$(MAKE) --no-print-directory -C benches bench QUICK='$(QUICK)' SECTIONS='$(SECTIONS)' \
+	    TARGET_DIR='$(abspath $(TARGET_DIR))' RELEASE='$(abspath $(RELEASE))'
 
 .PHONY: bench-micro
 bench-micro:
@@ -142,13 +151,18 @@ tools:
 	@tests/tools.sh cc c++ readelf abidw pkg-config cmake valgrind luajit venv rustfmt clippy cargo-fuzz \
 	    $(BUDGET_TOOLS)
 
-# Installs to where the tests and the demo look for it.
+# Installs to where the tests and the demo look for it, with the debug information that they show.
 stage: $(LIBRARIES)
 	@rm -rf $(STAGE)
 	@$(MAKE) --no-print-directory install PREFIX=$(STAGE) LIBDIR=$(STAGE)/lib \
-	    INCLUDEDIR=$(STAGE)/include DOCDIR=$(STAGE)/share/doc/dotsock DESTDIR=
+	    INCLUDEDIR=$(STAGE)/include DOCDIR=$(STAGE)/share/doc/dotsock \
+	    DESTDIR= STRIP=:
 
 # --- Installing ----------------------------------------------------------------------------------
+
+has_space = $(word 2,x$($(1)))
+$(foreach place,PREFIX LIBDIR INCLUDEDIR DOCDIR,$(if $(call has_space,$(place)),$(error \
+    $(place) is '$($(place))': a path with spaces in it is not possible here. DESTDIR may have some)))
 
 override PREFIX := $(abspath $(PREFIX))
 override LIBDIR := $(abspath $(LIBDIR))
@@ -157,12 +171,13 @@ override DOCDIR := $(abspath $(DOCDIR))
 
 SHARED := libdotsock.so.$(VERSION)
 CMAKEDIR := $(LIBDIR)/cmake/dotsock
+DOCUMENTS := README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md docs/img/*.svg)
 INSTALLED := \
     $(addprefix $(LIBDIR)/,$(SHARED) libdotsock.so.$(MAJOR) libdotsock.so libdotsock.a) \
     $(addprefix $(INCLUDEDIR)/,dotsock.h dotsock.cdef) \
     $(LIBDIR)/pkgconfig/dotsock.pc \
     $(addprefix $(CMAKEDIR)/,dotsockConfig.cmake dotsockConfigVersion.cmake) \
-    $(DOCDIR)/settings.toml
+    $(addprefix $(DOCDIR)/,settings.toml $(DOCUMENTS))
 
 # A path as seen from another one, where both are below PREFIX: what is installed may be moved then.
 below_prefix = $(filter $(PREFIX)/%,$(1)/)
@@ -176,14 +191,17 @@ CMAKE_INCLUDEDIR = $(if $(and $(call below_prefix,$(LIBDIR)),$(call \
 
 install: $(LIBRARIES)
 	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)' \
-	    '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(DOCDIR)'
+	    '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(DOCDIR)/docs/img'
 	install -m 755 '$(RELEASE)/libdotsock.so' '$(DESTDIR)$(LIBDIR)/$(SHARED)'
 	ln -sf $(SHARED) '$(DESTDIR)$(LIBDIR)/libdotsock.so.$(MAJOR)'
 	ln -sf libdotsock.so.$(MAJOR) '$(DESTDIR)$(LIBDIR)/libdotsock.so'
 	install -m 644 '$(RELEASE)/libdotsock.a' '$(DESTDIR)$(LIBDIR)/libdotsock.a'
-	$(STRIP) --strip-debug '$(DESTDIR)$(LIBDIR)/libdotsock.a'
+	$(STRIP) --strip-debug '$(DESTDIR)$(LIBDIR)/$(SHARED)' '$(DESTDIR)$(LIBDIR)/libdotsock.a'
 	install -m 644 include/dotsock.h include/dotsock.cdef '$(DESTDIR)$(INCLUDEDIR)'
 	install -m 644 config/settings.toml '$(DESTDIR)$(DOCDIR)/settings.toml'
+	for file in $(DOCUMENTS); do \
+	    install -m 644 $$file '$(DESTDIR)$(DOCDIR)/'$$file || exit 1; \
+	done
 	sed -e 's|@PREFIX@|$(PC_PREFIX)|' -e 's|@LIBDIR@|$(PC_LIBDIR)|' \
 	    -e 's|@INCLUDEDIR@|$(PC_INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 	    -e 's|@DESCRIPTION@|$(DESCRIPTION)|' dotsock.pc.in \
@@ -199,7 +217,8 @@ install: $(LIBRARIES)
 
 uninstall:
 	rm -f $(foreach file,$(INSTALLED),'$(DESTDIR)$(file)')
-	@rmdir '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)' 2> /dev/null || true
+	@rmdir '$(DESTDIR)$(CMAKEDIR)' $(foreach directory,docs/img docs .,'$(DESTDIR)$(abspath \
+	    $(DOCDIR)/$(directory))') 2> /dev/null || true
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
 
 # --- Developing ----------------------------------------------------------------------------------
@@ -229,4 +248,4 @@ all-checks: lint type-check
 
 clean:
 	$(CARGO) clean
-	rm -rf build
+	rm -rf build $(RELEASE)

@@ -45,7 +45,9 @@ library=$prefix/lib/libdotsock.so.$version
 
 step "the files"
 (cd "$prefix" && find . ! -type d | LC_ALL=C sort) > "$work/files"
-LC_ALL=C sort > "$work/expected" << FILES
+{
+    for file in README.md CHANGELOG.md LICENSE-* docs/*.md docs/img/*; do echo "./share/doc/dotsock/$file"; done
+    cat << FILES
 ./include/dotsock.cdef
 ./include/dotsock.h
 ./lib/cmake/dotsock/dotsockConfig.cmake
@@ -57,6 +59,7 @@ LC_ALL=C sort > "$work/expected" << FILES
 ./lib/pkgconfig/dotsock.pc
 ./share/doc/dotsock/settings.toml
 FILES
+} | LC_ALL=C sort > "$work/expected"
 same "files that should not be there, or are missing" "$work/expected" "$work/files"
 [ "$(realpath "$prefix/lib/libdotsock.so")" = "$library" ] || fail "the links"
 
@@ -68,11 +71,6 @@ grep -q "SYMBOLIC" "$work/dynamic" || fail "a program's own sock_send() takes th
 nm --dynamic --defined-only "$library" | awk '{ print $NF }' | LC_ALL=C sort > "$work/symbols"
 same "the exported symbols are not those of include/dotsock.symbols" \
     include/dotsock.symbols "$work/symbols"
-
-step "the static library: no debug information"
-if readelf --section-headers --wide "$prefix/lib/libdotsock.a" 2> /dev/null | grep -q '\.debug_'; then
-    fail "libdotsock.a has debug information"
-fi
 
 step "the header: alone and twice, as C and as C++"
 printf '#include <dotsock.h>\n#include <dotsock.h>\nint sock_header_test;\n' > "$work/header.c"
@@ -142,18 +140,38 @@ configure moved "$version" > "$work/cmake.log" 2>&1 || { cat "$work/cmake.log"; 
 if grep -rqF -- "$stage" "$work/cmake-moved"; then fail "the CMake package names the old place"; fi
 
 step "DESTDIR, LIBDIR and INCLUDEDIR, and uninstalling"
-installed() { (cd "$work/root" && find . ! -type d | LC_ALL=C sort); }
-place=(DESTDIR="$work/root" PREFIX=/usr LIBDIR=/usr/lib/multi/arch INCLUDEDIR=/opt/include)
+root="$work/ro ot"
+installed() { (cd "$root" && find . ! -type d | LC_ALL=C sort); }
+place=(DESTDIR="$root" PREFIX=/usr LIBDIR=/usr/lib/multi/arch INCLUDEDIR=/opt/include)
 make --silent install "${place[@]}"
 [ "$(installed | wc -l)" = "$(wc -l < "$work/files")" ] || fail "files are missing"
 [ "$(installed | grep -c '^./opt/include/dotsock\|^./usr/lib/multi/arch/\|^./usr/share/doc/')" \
     = "$(wc -l < "$work/files")" ] || fail "files are in other places"
-grep -qx 'prefix=${pcfiledir}/../../../..' "$work/root/usr/lib/multi/arch/pkgconfig/dotsock.pc" \
-    && grep -qx 'includedir=/opt/include' "$work/root/usr/lib/multi/arch/pkgconfig/dotsock.pc" \
-    && grep -q '"/opt/include"' "$work/root/usr/lib/multi/arch/cmake/dotsock/dotsockConfig.cmake" \
+grep -qx 'prefix=${pcfiledir}/../../../..' "$root/usr/lib/multi/arch/pkgconfig/dotsock.pc" \
+    && grep -qx 'includedir=/opt/include' "$root/usr/lib/multi/arch/pkgconfig/dotsock.pc" \
+    && grep -q '"/opt/include"' "$root/usr/lib/multi/arch/cmake/dotsock/dotsockConfig.cmake" \
     || fail "the packages name other places"
-touch "$work/root/opt/include/other.h"
+for file in libdotsock.so libdotsock.a; do
+    if readelf --section-headers --wide "$root/usr/lib/multi/arch/$file" 2> /dev/null | grep -q '\.debug_'; then
+        fail "$file has debug information"
+    fi
+done
+touch "$root/opt/include/other.h"
 make --silent uninstall "${place[@]}"
 [ "$(installed)" = ./opt/include/other.h ] || fail "uninstall left $(installed)"
+[ ! -e "$root/usr/share/doc/dotsock" ] || fail "uninstall left directories in $root/usr/share/doc/dotsock"
+
+step "a place with spaces is refused"
+for variable in PREFIX LIBDIR INCLUDEDIR DOCDIR; do
+    if make --silent install DESTDIR="$work/none" "$variable=/a b" 2> "$work/refusal"; then
+        fail "make install $variable='/a b'"
+    fi
+    grep -q "$variable is '/a b'" "$work/refusal" || { cat "$work/refusal" >&2; fail "it does not say why"; }
+    [ ! -e "$work/none" ] || fail "something was installed all the same"
+done
+
+step "where cargo puts what it builds"
+make --dry-run --always-make build CARGO_BUILD_TARGET_DIR=/other | grep -qF -- "--target-dir '${CARGO_TARGET_DIR:-target}'" \
+    || fail "cargo may put it elsewhere"
 
 step "all is well"
