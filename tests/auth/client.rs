@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::common::{PATIENCE, Setup, wait_until};
 use crate::support::{
-    Child, Raw, TOKEN, auth, client, false_server, framed, has_come, hmac, recv, started,
+    Child, Raw, TOKEN, auth, client, false_server, frame_of, has_come, hmac, recv, started,
     tcp_server, with_token,
 };
 
@@ -29,8 +29,8 @@ fn outcome(play: impl FnOnce(Raw) + Send) -> dotsock::Error {
 #[test]
 fn a_server_that_does_not_show_the_token_is_refused() {
     let mine = [9; 32];
-    let question = || framed(MessageType::Control, &auth(Some(&mine), None));
-    let control = |payload: &[u8]| framed(MessageType::Control, payload);
+    let question = || frame_of(MessageType::Control, &auth(Some(&mine), None));
+    let control = |payload: &[u8]| frame_of(MessageType::Control, payload);
     type Play<'a> = Box<dyn FnOnce(Raw) + Send + 'a>;
     let hold = |mut raw: Raw| while raw.hear().is_some() {};
     let plays: Vec<(&str, Play)> = vec![
@@ -38,7 +38,7 @@ fn a_server_that_does_not_show_the_token_is_refused() {
         (
             "sends without asking",
             Box::new(|mut raw| {
-                raw.say(&framed(MessageType::Data, &[0x80]));
+                raw.say(&frame_of(MessageType::Data, &[0x80]));
                 hold(raw);
             }),
         ),
@@ -88,7 +88,7 @@ fn a_server_that_does_not_show_the_token_is_refused() {
             Box::new(|mut raw| {
                 raw.say(&question());
                 raw.nonce();
-                raw.say(&framed(MessageType::Data, &[0x80]));
+                raw.say(&frame_of(MessageType::Data, &[0x80]));
                 hold(raw);
             }),
         ),
@@ -105,7 +105,7 @@ fn a_server_that_does_not_show_the_token_is_refused() {
                 raw.say(&question());
                 raw.nonce();
                 let payload = b"\x82\xa4code\xabauth_denied\xa7message\xa7w\x1brong\n";
-                raw.say(&framed(MessageType::Error, payload));
+                raw.say(&frame_of(MessageType::Error, payload));
                 hold(raw);
             }),
         ),
@@ -204,7 +204,7 @@ fn each_connection_is_a_new_handshake_and_a_send_waits_for_it() {
             });
             let mut raw = Raw::accept(&listener);
             let mine = [3; 32];
-            raw.say(&framed(MessageType::Control, &auth(Some(&mine), None)));
+            raw.say(&frame_of(MessageType::Control, &auth(Some(&mine), None)));
             let (theirs, mac) = raw.nonce();
             assert_eq!(mac.unwrap(), hmac(TOKEN, &[b"client", b"event", &mine, &theirs]));
             // The message stays where it is until the server has shown the token, too.
@@ -214,8 +214,8 @@ fn each_connection_is_a_new_handshake_and_a_send_waits_for_it() {
             );
             raw.0.set_read_timeout(Some(PATIENCE)).unwrap();
             let proof = hmac(TOKEN, &[b"server", b"event", &theirs, &mine]);
-            let first = framed(MessageType::Data, b"\x81\xa1n\x05");
-            raw.say(&[framed(MessageType::Control, &auth(None, Some(&proof))), first].concat());
+            let first = frame_of(MessageType::Data, b"\x81\xa1n\x05");
+            raw.say(&[frame_of(MessageType::Control, &auth(None, Some(&proof))), first].concat());
             assert_eq!(raw.hear().unwrap().get("/n").unwrap().as_i64(), Some(1));
             sending.join().unwrap().unwrap();
             nonces.push(theirs);
@@ -322,7 +322,7 @@ fn a_handshake_can_be_cancelled_and_disconnected() {
         std::thread::scope(|scope| {
             let connecting = scope.spawn(|| other.connect());
             let mut raw = Raw::accept(&listener);
-            raw.say(&framed(MessageType::Control, &auth(Some(&[5; 32]), None)));
+            raw.say(&frame_of(MessageType::Control, &auth(Some(&[5; 32]), None)));
             raw.nonce();
             // A child that has the socket, too, does not keep the connection alive.
             let _child = Child::fork();

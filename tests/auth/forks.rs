@@ -2,9 +2,9 @@
 
 use dotsock::{MessageType, Status};
 
-use crate::common::wait_until;
+use crate::common::Call;
 use crate::support::{
-    Child, Raw, TOKEN, auth, client, false_server, framed, hmac, started, with_token,
+    Child, Raw, TOKEN, auth, client, false_server, frame_of, hmac, started, with_token,
 };
 
 fn open_sockets() -> usize {
@@ -47,19 +47,13 @@ fn a_forked_child_does_a_handshake_no_harm() {
     let (listener, setup) = false_server(&[("default_timeout", "20")]);
     let other = &client(&setup, &[]);
     std::thread::scope(|scope| {
-        let (told, thread) = std::sync::mpsc::channel();
-        let connecting = scope.spawn(move || {
-            // SAFETY: takes nothing and cannot fail.
-            told.send(unsafe { libc::gettid() }).unwrap();
-            other.connect()
-        });
+        let connecting = Call::begin(scope, || other.connect());
         let mut raw = Raw::accept(&listener);
         let mine = [5; 32];
-        raw.say(&framed(MessageType::Control, &auth(Some(&mine), None)));
+        raw.say(&frame_of(MessageType::Control, &auth(Some(&mine), None)));
         let (theirs, _) = raw.nonce();
         // What is locked at the moment of a fork is left alone.
-        let stat = format!("/proc/self/task/{}/stat", thread.recv().unwrap());
-        wait_until("it sleeps", || std::fs::read_to_string(&stat).unwrap().contains(") S "));
+        connecting.wait_until_asleep();
         // SAFETY: the child only drops a client, makes a call on it and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
@@ -77,8 +71,8 @@ fn a_forked_child_does_a_handshake_no_harm() {
         assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
         assert_eq!(status, 0);
         let proof = hmac(TOKEN, &[b"server", b"event", &theirs, &mine]);
-        raw.say(&framed(MessageType::Control, &auth(None, Some(&proof))));
-        connecting.join().unwrap().unwrap();
+        raw.say(&frame_of(MessageType::Control, &auth(None, Some(&proof))));
+        connecting.join().unwrap();
         assert!(other.is_connected());
     });
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::common::{PATIENCE, Setup, wait_until};
 use crate::support::{
-    Raw, TOKEN, auth, client, framed, has_come, hmac, recv, started, tcp_server, with_token,
+    Raw, TOKEN, auth, client, frame_of, has_come, hmac, recv, started, tcp_server, with_token,
 };
 
 #[test]
@@ -78,7 +78,7 @@ fn who_does_not_know_it_is_told_so_counted_and_closed() {
     let proof = seen.hear().unwrap().get("/mac").unwrap().as_bytes().unwrap().to_vec();
     seen.0.shutdown(Shutdown::Both).unwrap();
 
-    let control = |payload: &[u8]| framed(MessageType::Control, payload);
+    let control = |payload: &[u8]| frame_of(MessageType::Control, payload);
     type Lie<'a> = Box<dyn Fn(&[u8]) -> Vec<u8> + 'a>;
     let lies: Vec<(&str, Lie)> = vec![
         (
@@ -120,20 +120,20 @@ fn who_does_not_know_it_is_told_so_counted_and_closed() {
         ("MAC of no bytes", Box::new(|_| control(&auth(Some(&mine), Some(&[]))))),
         (
             "as data",
-            Box::new(|theirs| framed(MessageType::Data, &auth(Some(&mine), Some(&good(theirs))))),
+            Box::new(|theirs| frame_of(MessageType::Data, &auth(Some(&mine), Some(&good(theirs))))),
         ),
         (
             "a message first",
             Box::new(|theirs| {
                 let answer = control(&auth(Some(&mine), Some(&good(theirs))));
-                [framed(MessageType::Data, &[0x80]), answer].concat()
+                [frame_of(MessageType::Data, &[0x80]), answer].concat()
             }),
         ),
         (
             "a message too early",
             Box::new(|theirs| {
                 let answer = control(&auth(Some(&mine), Some(&good(theirs))));
-                [answer, framed(MessageType::Data, &[0x80])].concat()
+                [answer, frame_of(MessageType::Data, &[0x80])].concat()
             }),
         ),
         ("no MessagePack", Box::new(|_| b"\0\0\0\x04oops".to_vec())),
@@ -177,7 +177,7 @@ fn an_answer_may_come_byte_by_byte() {
     let (theirs, _) = raw.nonce();
     let mine = [1; 32];
     let mac = hmac(TOKEN, &[b"client", b"event", &theirs, &mine]);
-    for byte in framed(MessageType::Control, &auth(Some(&mine), Some(&mac))) {
+    for byte in frame_of(MessageType::Control, &auth(Some(&mine), Some(&mac))) {
         raw.say(&[byte]);
     }
     assert_eq!(raw.hear().unwrap().get("/code").unwrap().as_str(), Some("auth"));

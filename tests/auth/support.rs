@@ -1,6 +1,6 @@
 //! Both sides with a token, and peers made of bare sockets that do the handshake by hand.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use dotsock::{Client, Event, Message, MessageType, Server, Transport};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::common::{PATIENCE, Setup};
+use crate::common::{PATIENCE, Setup, framed, read_frame};
 
 pub const TOKEN: &str = "a token that nobody guesses";
 
@@ -56,10 +56,8 @@ pub fn auth(nonce: Option<&[u8]>, mac: Option<&[u8]>) -> Vec<u8> {
     payload
 }
 
-pub fn framed(message_type: MessageType, payload: &[u8]) -> Vec<u8> {
-    let message = Message::from_msgpack("event", message_type, payload).unwrap();
-    let body = message.envelope();
-    [&(body.len() as u32).to_be_bytes(), body].concat()
+pub fn frame_of(message_type: MessageType, payload: &[u8]) -> Vec<u8> {
+    framed(&Message::from_msgpack("event", message_type, payload).unwrap())
 }
 
 pub fn hmac(token: &str, parts: &[&[u8]]) -> Vec<u8> {
@@ -87,15 +85,13 @@ impl Raw {
     }
 
     pub fn hear(&mut self) -> Option<Message> {
-        let mut length = [0; 4];
-        match self.0.read_exact(&mut length) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("nothing came"),
-            Err(_) => return None,
+        match read_frame(&mut self.0) {
+            Ok(message) => Some(message),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Other) => {
+                panic!("nothing more came: {error}")
+            }
+            Err(_) => None,
         }
-        let mut body = vec![0; u32::from_be_bytes(length) as usize];
-        self.0.read_exact(&mut body).unwrap();
-        Some(Message::from_envelope(&body).unwrap())
     }
 
     /// The nonce in a question or an answer.
@@ -114,7 +110,7 @@ impl Raw {
     }
 
     pub fn answer(&mut self, nonce: &[u8], mac: &[u8]) {
-        self.say(&framed(MessageType::Control, &auth(Some(nonce), Some(mac))));
+        self.say(&frame_of(MessageType::Control, &auth(Some(nonce), Some(mac))));
     }
 
     /// Says what proves that it knows the token, and returns the server's nonce.

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use dotsock::{Client, Options, Status, Transport};
 
+use crate::common::{Call, PATIENCE, wait_until};
 use crate::support::{
-    A_WHILE, LONG, NOW, Place, SOON, accept, data, failure, interrupt, is_readable, recv, send,
-    tcp_pair, try_accept, wait_until,
+    NOW, Place, SOON, accept, data, failure, interrupt, is_readable, recv, send, tcp_pair,
+    try_accept,
 };
 
 #[test]
@@ -69,10 +70,9 @@ fn a_connect_that_waits_can_be_cancelled_and_interrupted() {
     let _first = UnixStream::connect(path).unwrap();
     let client = place.client(&[("default_timeout", "20")]);
     thread::scope(|scope| {
-        let connecting = scope.spawn(|| client.connect().unwrap_err().status());
-        thread::sleep(A_WHILE);
+        let connecting = Call::asleep(scope, || client.connect().unwrap_err().status());
         client.cancel().unwrap();
-        assert_eq!(connecting.join().unwrap(), Status::Cancelled);
+        assert_eq!(connecting.join(), Status::Cancelled);
     });
     let status = interrupt(|| client.connect().unwrap_err().status());
     assert_eq!(status, Status::Interrupted);
@@ -127,7 +127,7 @@ fn open_connects_without_being_waited_for() {
     assert_eq!(client.fd(), None);
     client.open().unwrap();
     let fd = client.fd().unwrap();
-    assert!(is_readable(fd, LONG), "an attempt is due");
+    assert!(is_readable(fd, PATIENCE), "an attempt is due");
     let listener = place.listen();
     let mut server = None;
     wait_until("the connection", || {
@@ -135,7 +135,7 @@ fn open_connects_without_being_waited_for() {
         client.is_connected()
     });
     server.get_or_insert(accept(&listener)).write_all(&data(4)).unwrap();
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(recv(&client), 4);
     assert_eq!(client.stats().reconnects, 0);
     client.disconnect().unwrap();

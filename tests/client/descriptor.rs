@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use dotsock::Status;
 
+use crate::common::{PATIENCE, wait_until};
 use crate::support::{
-    A_WHILE, LONG, NOW, Place, accept, data, data_of, drain, fill, is_readable, malformed, number,
-    recv, send, tcp_pair, wait_until,
+    A_WHILE, NOW, Place, accept, data, data_of, drain, fill, is_readable, malformed, number, recv,
+    send, tcp_pair,
 };
 
 #[test]
@@ -20,33 +21,33 @@ fn the_descriptor_is_readable_exactly_while_recv_has_something_to_do() {
     server.write_all(&data_of(0..3)).unwrap();
     for n in 0..3 {
         // Level-triggered, though the first recv read all of it.
-        assert!(is_readable(fd, LONG) && is_readable(fd, Duration::ZERO));
+        assert!(is_readable(fd, PATIENCE) && is_readable(fd, Duration::ZERO));
         assert_eq!(number(&client.recv(NOW).unwrap()), n);
     }
     assert!(!is_readable(fd, A_WHILE));
     let frame = data(3);
     server.write_all(&frame[..10]).unwrap();
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(drain(&client, fd), []);
     server.write_all(&frame[10..]).unwrap();
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(drain(&client, fd), [Ok(3)]);
 
     // A lost server: attempts are due now and then, and between them all is quiet.
     drop((server, listener));
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(drain(&client, fd), []);
-    assert!(is_readable(fd, LONG), "an attempt is due");
+    assert!(is_readable(fd, PATIENCE), "an attempt is due");
     let listener = place.listen();
     wait_until("the connection", || {
-        is_readable(fd, LONG);
+        is_readable(fd, PATIENCE);
         let _ = client.recv(NOW);
         client.is_connected()
     });
     let mut server = accept(&listener);
     assert!(!is_readable(fd, A_WHILE));
     server.write_all(&data(4)).unwrap();
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(drain(&client, fd), [Ok(4)]);
     assert_eq!(client.fd(), Some(fd));
 }
@@ -58,7 +59,7 @@ fn an_end_is_told_by_the_descriptor_once() {
     let fd = client.fd().unwrap();
     server.write_all(&data(1)).unwrap();
     drop(server);
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(drain(&client, fd), [Ok(1), Err(Status::Closed)]);
     assert!(!is_readable(fd, A_WHILE));
     client.connect().unwrap();
@@ -73,7 +74,7 @@ fn an_end_is_told_by_the_descriptor_once() {
     client.connect().unwrap();
     accept(&listener).write_all(&data(2)).unwrap();
     assert_eq!((recv(&client), recv(&client)), (1, 2));
-    assert!(is_readable(fd, LONG), "the second server has gone too");
+    assert!(is_readable(fd, PATIENCE), "the second server has gone too");
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_tcp_connection_that_is_reset_makes_no_descriptor_spin() {
     let fd = client.fd().unwrap();
     server.shutdown(Shutdown::Both).unwrap();
     drop((server, listener));
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(drain(&client, fd), []);
     assert!(!is_readable(fd, Duration::from_millis(20)));
 }

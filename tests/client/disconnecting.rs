@@ -1,15 +1,16 @@
 //! Disconnecting takes nothing away, and does not take for ever.
 
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use dotsock::{Client, MessageType, Status};
 use serde_json::json;
 
-use crate::support::{
-    A_WHILE, Place, SOON, data, data_of, failure, fill, number, read_frame, recv, tcp_pair,
-};
+use crate::common::{Call, read_frame, wait_until};
+use crate::support::{Place, SOON, data, data_of, failure, fill, number, recv, tcp_pair};
 
 #[test]
 fn disconnect_ends_a_blocked_recv_and_keeps_what_had_been_read() {
@@ -26,11 +27,10 @@ fn disconnect_ends_a_blocked_recv_and_keeps_what_had_been_read() {
 
     client.connect().unwrap();
     thread::scope(|scope| {
-        let receivers = [(); 2].map(|()| scope.spawn(|| failure(&client, None)));
-        thread::sleep(A_WHILE);
+        let receivers = [(); 2].map(|()| Call::asleep(scope, || failure(&client, None)));
         client.disconnect().unwrap();
         for receiver in receivers {
-            assert_eq!(receiver.join().unwrap(), Status::Closed);
+            assert_eq!(receiver.join(), Status::Closed);
         }
     });
 }
@@ -43,18 +43,24 @@ fn disconnect_delivers_what_the_kernel_took_although_the_server_goes_on_sending(
     let message = json!({"n": 1, "t": text});
     client.send_data(MessageType::Data, &message).unwrap();
     let mut writing = server.try_clone().unwrap();
+    let flooded = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&flooded);
     let flood = thread::spawn(move || {
         while writing.write_all(&data(0)).is_ok() {
+            count.fetch_add(1, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(1));
         }
     });
-    let reader = thread::spawn(move || {
-        // Slowly, so that the end of the client comes first.
-        thread::sleep(A_WHILE);
-        number(&read_frame(&mut server).unwrap())
+    thread::scope(|scope| {
+        let disconnecting = Call::asleep(scope, || client.disconnect());
+        // What comes after a client has closed its socket would take away what it sent.
+        let before = flooded.load(Ordering::Relaxed);
+        wait_until("the flood goes on, or cannot", || {
+            flood.is_finished() || flooded.load(Ordering::Relaxed) >= before + 10
+        });
+        assert_eq!(number(&read_frame(&mut server).unwrap()), 1);
+        disconnecting.join().unwrap();
     });
-    client.disconnect().unwrap();
-    assert_eq!(reader.join().unwrap(), 1);
     assert_eq!(client.stats().messages_sent, 1);
     flood.join().unwrap();
 }

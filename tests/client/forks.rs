@@ -6,9 +6,8 @@ use std::thread;
 
 use dotsock::{MessageType, Status};
 
-use crate::support::{
-    A_WHILE, LONG, NOW, Place, data, is_readable, number, read_frame, recv, send,
-};
+use crate::common::{Call, PATIENCE, read_frame};
+use crate::support::{NOW, Place, data, is_readable, number, recv, send};
 
 fn open_sockets() -> usize {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
@@ -22,27 +21,28 @@ fn a_child_closes_what_a_thread_of_its_parent_sleeps_on() {
     let (client, mut server, _listener) = place.connected(&[]);
     let client = std::mem::ManuallyDrop::new(Arc::new(client));
     let sleeper = Arc::clone(&client);
-    let receiver = thread::spawn(move || recv(&sleeper));
-    thread::sleep(A_WHILE);
-    // SAFETY: the child runs on with this thread alone, looks at its descriptors and ends.
-    let child = unsafe { libc::fork() };
-    if child == 0 {
-        let before = open_sockets();
-        let client = std::mem::ManuallyDrop::into_inner(client);
-        // SAFETY: the thread that has the other one does not exist here.
-        unsafe { Arc::decrement_strong_count(Arc::as_ptr(&client)) };
-        drop(client);
-        let closed = before - open_sockets();
-        // SAFETY: ends the child without running what belongs to the parent.
-        unsafe { libc::_exit(closed as i32) };
-    }
-    let mut status = 0;
-    // SAFETY: waits for the child that was just made.
-    unsafe { libc::waitpid(child, &mut status, 0) };
-    assert_eq!(libc::WEXITSTATUS(status), 1, "one socket is closed in the child");
-    server.write_all(&data(1)).unwrap();
-    assert_eq!(receiver.join().unwrap(), 1);
-    drop(std::mem::ManuallyDrop::into_inner(client));
+    thread::scope(|scope| {
+        let receiver = Call::asleep(scope, move || recv(&sleeper));
+        // SAFETY: the child runs on with this thread alone, looks at its descriptors and ends.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            let before = open_sockets();
+            let client = std::mem::ManuallyDrop::into_inner(client);
+            // SAFETY: the thread that has the other one does not exist here.
+            unsafe { Arc::decrement_strong_count(Arc::as_ptr(&client)) };
+            drop(client);
+            let closed = before - open_sockets();
+            // SAFETY: ends the child without running what belongs to the parent.
+            unsafe { libc::_exit(closed as i32) };
+        }
+        let mut status = 0;
+        // SAFETY: waits for the child that was just made.
+        unsafe { libc::waitpid(child, &mut status, 0) };
+        assert_eq!(libc::WEXITSTATUS(status), 1, "one socket is closed in the child");
+        server.write_all(&data(1)).unwrap();
+        assert_eq!(receiver.join(), 1);
+        drop(std::mem::ManuallyDrop::into_inner(client));
+    });
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_forked_child_cannot_use_the_client_and_does_it_no_harm() {
     assert_eq!(status, 0);
     let client = std::mem::ManuallyDrop::into_inner(client);
     server.write_all(&data(1)).unwrap();
-    assert!(is_readable(fd, LONG));
+    assert!(is_readable(fd, PATIENCE));
     assert_eq!(recv(&client), 1);
     send(&client, 2).unwrap();
     assert_eq!(number(&read_frame(&mut server).unwrap()), 2);

@@ -1,5 +1,7 @@
 //! Clients against servers that are raw sockets, so that every byte and its moment is chosen here.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod support;
 
 mod connecting;
@@ -7,6 +9,7 @@ mod descriptor;
 mod disconnecting;
 mod forks;
 mod logging;
+mod pressure;
 mod receiving;
 mod reconnecting;
 mod sending;

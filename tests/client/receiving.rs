@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use dotsock::{Message, MessageType, Status};
 use serde_json::json;
 
+use crate::common::{framed, wait_until};
 use crate::support::{
-    NOW, Place, SOON, accept, data, data_of, failure, framed, malformed, number, recv, send,
-    wait_until,
+    NOW, Place, SOON, accept, data, data_of, failure, malformed, number, recv, send,
 };
 
 #[test]

@@ -7,9 +7,10 @@ use std::time::{Duration, Instant};
 use dotsock::{MessageType, Status};
 use serde_json::json;
 
+use crate::common::{read_frame, wait_until};
 use crate::support::{
-    A_WHILE, NOW, Place, SOON, accept, data, data_of, error, failure, number, read_frame, recv,
-    send, try_accept, wait_until,
+    A_WHILE, NOW, Place, SOON, accept, data, data_of, error, failure, number, recv, send,
+    try_accept,
 };
 
 #[test]

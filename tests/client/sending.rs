@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use dotsock::{Message, MessageType, Status};
 use serde_json::json;
 
+use crate::common::{PATIENCE, framed, read_frame, wait_until};
 use crate::support::{
-    A_WHILE, LONG, NOW, Place, SOON, accept, data, data_of, error, failure, fill, framed,
-    is_readable, number, read_frame, recv, send, wait_until,
+    A_WHILE, NOW, Place, SOON, accept, data, data_of, error, failure, fill, is_readable, number,
+    recv, send,
 };
 
 #[test]
@@ -110,7 +111,7 @@ fn a_send_whose_rest_another_thread_has_written_returns() {
             assert_eq!(failure(&client, NOW), Status::Timeout);
         }
         let start = Instant::now();
-        while !sender.is_finished() && start.elapsed() < LONG {
+        while !sender.is_finished() && start.elapsed() < PATIENCE {
             thread::yield_now();
         }
         let returned = sender.is_finished();
@@ -159,7 +160,7 @@ fn the_rest_of_a_frame_is_written_by_recv_and_the_descriptor_asks_for_it() {
     while read < size {
         read += server.read(&mut vec![0; 1 << 20]).unwrap();
         if client.stats().bytes_sent < size as u64 {
-            assert!(is_readable(fd, LONG), "there is room");
+            assert!(is_readable(fd, PATIENCE), "there is room");
             assert_eq!(failure(&client, NOW), Status::Timeout);
         }
     }

@@ -1,6 +1,6 @@
 //! What the tests of clients share: servers made of bare sockets, and short words for both sides.
 
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::RawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -12,9 +12,9 @@ use dotsock::{Client, Message, MessageType, Options, Status, Transport};
 use serde_json::json;
 use tempfile::TempDir;
 
-/// Longer than anything here takes on a busy machine; only failures take as long.
-pub const LONG: Duration = Duration::from_secs(20);
-pub const SOON: Option<Duration> = Some(LONG);
+use crate::common::{PATIENCE, framed};
+
+pub const SOON: Option<Duration> = Some(PATIENCE);
 pub const NOW: Option<Duration> = Some(Duration::ZERO);
 /// How long to look for something that must not come.
 pub const A_WHILE: Duration = Duration::from_millis(150);
@@ -76,14 +76,6 @@ pub fn tcp_pair(options: &[(&str, &str)]) -> (Client, TcpStream, TcpListener) {
     (client, server, listener)
 }
 
-pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !condition() {
-        assert!(start.elapsed() < LONG, "{what}: not within {LONG:?}");
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
 pub fn try_accept(listener: &UnixListener, time: Duration) -> Option<UnixStream> {
     let start = Instant::now();
     loop {
@@ -104,14 +96,7 @@ pub fn try_accept(listener: &UnixListener, time: Duration) -> Option<UnixStream>
 }
 
 pub fn accept(listener: &UnixListener) -> UnixStream {
-    try_accept(listener, LONG).expect("nobody connected")
-}
-
-pub fn framed(message: &Message) -> Vec<u8> {
-    let body = message.envelope();
-    let mut frame = (body.len() as u32).to_be_bytes().to_vec();
-    frame.extend_from_slice(body);
-    frame
+    try_accept(listener, PATIENCE).expect("nobody connected")
 }
 
 pub fn data(number: i64) -> Vec<u8> {
@@ -146,15 +131,6 @@ pub fn send(client: &Client, number: i64) -> Result<(), Status> {
     client.send_data(MessageType::Data, &json!({ "n": number })).map_err(|error| error.status())
 }
 
-/// Reads one frame as a server does.
-pub fn read_frame(stream: &mut impl Read) -> std::io::Result<Message> {
-    let mut header = [0; 4];
-    stream.read_exact(&mut header)?;
-    let mut body = vec![0; u32::from_be_bytes(header) as usize];
-    stream.read_exact(&mut body)?;
-    Ok(Message::from_envelope(&body).unwrap())
-}
-
 /// Whether a descriptor is readable, or becomes so within `time`.
 pub fn is_readable(fd: RawFd, time: Duration) -> bool {
     let mut entry = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -169,7 +145,7 @@ pub fn drain(client: &Client, fd: RawFd) -> Vec<Result<i64, Status>> {
     let mut seen = Vec::new();
     let start = Instant::now();
     while is_readable(fd, Duration::ZERO) {
-        assert!(start.elapsed() < LONG, "the descriptor never gets quiet");
+        assert!(start.elapsed() < PATIENCE, "the descriptor never gets quiet");
         match client.recv(NOW) {
             Ok(message) => seen.push(Ok(number(&message))),
             Err(error) if error.status() == Status::Timeout => {}

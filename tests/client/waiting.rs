@@ -8,9 +8,9 @@ use std::time::Duration;
 use dotsock::{MessageType, Status};
 use serde_json::json;
 
+use crate::common::{Call, framed, read_frame, wait_until};
 use crate::support::{
-    A_WHILE, HANDLED, NOW, Place, SOON, data, data_of, failure, fill, framed, interrupt, number,
-    read_frame, recv, send, wait_until,
+    HANDLED, NOW, Place, SOON, data, data_of, failure, fill, interrupt, number, recv, send,
 };
 
 #[test]
@@ -80,7 +80,7 @@ fn cancel_ends_one_recv_and_every_send_that_waits() {
 
     for _ in 0..20 {
         thread::scope(|scope| {
-            let sender = scope.spawn(|| {
+            let sender = Call::asleep(scope, || {
                 let text = "x".repeat(8000);
                 loop {
                     if let Err(error) = client.send_data(MessageType::Data, &json!({"t": text})) {
@@ -88,13 +88,13 @@ fn cancel_ends_one_recv_and_every_send_that_waits() {
                     }
                 }
             });
-            let receiver = scope.spawn(|| failure(&client, None));
-            thread::sleep(Duration::from_millis(5));
+            let receiver = Call::asleep(scope, || failure(&client, None));
             client.cancel().unwrap();
-            assert_eq!(receiver.join().unwrap(), Status::Cancelled);
-            // Whether it waited then is a matter of luck; with a cancel pending it must not wait.
+            assert_eq!(receiver.join(), Status::Cancelled);
+            // It may have waited for the rest of a message, which counts as sent, and have gone on
+            // to the next one; with a cancel pending that must not wait.
             client.cancel().unwrap();
-            assert_eq!(sender.join().unwrap(), Status::Cancelled);
+            assert_eq!(sender.join(), Status::Cancelled);
             assert_eq!(client.connect().unwrap_err().status(), Status::Cancelled);
         });
     }
@@ -121,10 +121,9 @@ fn cancel_ends_a_recv_that_waits_for_a_server() {
     assert_eq!(client.connect().unwrap_err().status(), Status::Cancelled);
     assert!(client.fd().is_some(), "it was told to connect");
     thread::scope(|scope| {
-        let receiver = scope.spawn(|| failure(&client, None));
-        thread::sleep(A_WHILE);
+        let receiver = Call::asleep(scope, || failure(&client, None));
         client.cancel().unwrap();
-        assert_eq!(receiver.join().unwrap(), Status::Cancelled);
+        assert_eq!(receiver.join(), Status::Cancelled);
     });
 }
 

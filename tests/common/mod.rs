@@ -1,17 +1,20 @@
-//! What tests of servers share: a directory and options of their own, and clients made of bare
-//! sockets that speak the wire format by hand.
+//! What tests share: a directory and options of their own, clients made of bare sockets that speak
+//! the wire format by hand, and waiting for what has to happen.
 
 #![allow(dead_code)] // each test program uses some of it
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc;
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use dotsock::{Message, MessageType, Options, Server, Transport};
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Longer than anything here takes on a busy machine; only failures take as long.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Setup {
     pub directory: TempDir,
@@ -44,6 +47,21 @@ impl Setup {
     }
 }
 
+pub fn framed(message: &Message) -> Vec<u8> {
+    let body = message.envelope();
+    [&(body.len() as u32).to_be_bytes(), body].concat()
+}
+
+pub fn read_frame(stream: &mut impl Read) -> io::Result<Message> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let mut body = vec![0; u32::from_be_bytes(length) as usize];
+    stream
+        .read_exact(&mut body)
+        .map_err(|error| io::Error::other(format!("within a frame: {error}")))?;
+    Ok(Message::from_envelope(&body).unwrap())
+}
+
 /// A client made of a bare socket.
 pub struct Peer {
     pub stream: UnixStream,
@@ -56,9 +74,7 @@ impl Peer {
     }
 
     pub fn frame(data: &Value) -> Vec<u8> {
-        let message = Message::new("event", MessageType::Data, data).unwrap();
-        let body = message.envelope();
-        [&(body.len() as u32).to_be_bytes(), body].concat()
+        framed(&Message::new("event", MessageType::Data, data).unwrap())
     }
 
     pub fn say(&mut self, data: &Value) {
@@ -66,15 +82,11 @@ impl Peer {
     }
 
     pub fn hear(&mut self) -> Option<Message> {
-        let mut length = [0; 4];
-        match self.stream.read_exact(&mut length) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return None,
+        match read_frame(&mut self.stream) {
+            Ok(message) => Some(message),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => None,
             Err(error) => panic!("{error}"),
         }
-        let mut body = vec![0; u32::from_be_bytes(length) as usize];
-        self.stream.read_exact(&mut body).unwrap();
-        Some(Message::from_envelope(&body).unwrap())
     }
 
     pub fn hear_data(&mut self) -> Value {
@@ -87,7 +99,55 @@ pub fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
-        std::thread::yield_now();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A call on a thread of its own.
+pub struct Call<'scope, R> {
+    thread: ScopedJoinHandle<'scope, R>,
+    id: libc::pid_t,
+}
+
+impl<'scope, R: Send + 'scope> Call<'scope, R> {
+    pub fn begin(
+        scope: &'scope Scope<'scope, '_>,
+        call: impl FnOnce() -> R + Send + 'scope,
+    ) -> Call<'scope, R> {
+        let (tell, told) = mpsc::channel();
+        let thread = scope.spawn(move || {
+            // SAFETY: gettid cannot fail.
+            tell.send(unsafe { libc::gettid() }).unwrap();
+            call()
+        });
+        Call { thread, id: told.recv().unwrap() }
+    }
+
+    /// Begins it, and waits until it sleeps.
+    pub fn asleep(
+        scope: &'scope Scope<'scope, '_>,
+        call: impl FnOnce() -> R + Send + 'scope,
+    ) -> Call<'scope, R> {
+        let call = Call::begin(scope, call);
+        call.wait_until_asleep();
+        call
+    }
+
+    /// Waits until it sleeps in a system call, or is over.
+    pub fn wait_until_asleep(&self) {
+        let path = format!("/proc/self/task/{}/stat", self.id);
+        wait_until("a call sleeps", || {
+            self.is_over() || std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") S "))
+        });
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// What came of it.
+    pub fn join(self) -> R {
+        self.thread.join().unwrap()
     }
 }
 
