@@ -23,7 +23,6 @@ static void on_message(void *ctx, sock_server *from, const char *client_id, cons
 {
     (void)ctx, (void)from, (void)client_id;
     printf("got %s\n", sock_message_data_json(message));
-    fflush(stdout);
 }
 
 static int failed(void)
@@ -34,6 +33,7 @@ static int failed(void)
 
 int main(void)
 {
+    setvbuf(stdout, NULL, _IOLBF, 0); /* every line at once, through a pipe too */
     server = sock_server_new(DOTSOCK_UNIX, "blocking", NULL);
     if (!server || sock_server_on_message_received(server, on_message, NULL, NULL) != DOTSOCK_OK)
         return failed();
@@ -45,7 +45,6 @@ int main(void)
     sigaction(SIGTERM, &action, NULL);
 
     printf("running, Ctrl-C ends it\n");
-    fflush(stdout);
     int status = sock_server_run(server);
     /* After a cancel the server still listens and keeps its clients: sock_server_run() would go on
      * with them. Freeing it stops it: what is queued is delivered, the socket file removed. */

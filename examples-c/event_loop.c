@@ -24,7 +24,7 @@ static void step_server(sock_server *server)
 {
     sock_event *event;
     int status = sock_server_next(server, 0, &event);
-    if (status == DOTSOCK_E_TIMEOUT) /* it did some work, but nothing that concerns us happened */
+    if (status == DOTSOCK_E_TIMEOUT) /* it did some work, and has no event yet */
         return;
     check(status);
     switch (sock_event_kind(event)) {

@@ -1,7 +1,7 @@
 /* listener.c - prints what a server says, until it says `shutdown`.
  *
  *     cc listener.c $(pkg-config --cflags --libs dotsock) -o listener
- *     ./listener                   (while ./progress_server runs in another terminal)
+ *     ./listener                   (and ./progress_server in another terminal, before or after)
  */
 #include <dotsock.h>
 #include <stdio.h>
@@ -27,11 +27,14 @@ int main(int argc, char **argv)
 {
     const char *event = argc > 1 ? argv[1] : "progress";
     static const char *const types[] = {"data", "error", "control"};
+    setvbuf(stdout, NULL, _IOLBF, 0); /* every line at once, through a pipe too */
 
     sock_client *client = sock_client_new(DOTSOCK_UNIX, event, NULL);
-    if (!client || sock_client_connect(client) != DOTSOCK_OK)
+    /* It connects as soon as there is a server. sock_client_connect() would say at once that there
+     * is none. */
+    if (!client || sock_client_open(client) != DOTSOCK_OK)
         return failed();
-    printf("connected\n");
+    printf("listening for %s\n", event);
 
     int status, done = 0;
     sock_message *message;
@@ -39,7 +42,6 @@ int main(int argc, char **argv)
      * again by itself and the loop just goes on. */
     while (!done && (status = sock_client_recv(client, -1, &message)) == DOTSOCK_OK) {
         printf("%s %s\n", types[sock_message_type(message)], sock_message_data_json(message));
-        fflush(stdout);
         done = is_shutdown(message);
         sock_message_free(message); /* every received message is ours to free */
     }

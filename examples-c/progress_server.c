@@ -28,13 +28,13 @@ static void work(void)
 int main(int argc, char **argv)
 {
     const char *event = argc > 1 ? argv[1] : "progress";
+    setvbuf(stdout, NULL, _IOLBF, 0); /* every line at once, through a pipe too */
 
     /* NULL options: the built-in defaults, the user's settings file, the environment. */
     sock_server *server = sock_server_new(DOTSOCK_UNIX, event, NULL);
     if (!server || sock_server_start(server) != DOTSOCK_OK)
         return failed();
     printf("listening\n");
-    fflush(stdout);
 
     for (int progress = 0; progress <= 100; progress += 20) {
         char json[64];

@@ -83,14 +83,19 @@ wait_for_line() {
 same() { diff -u "$here/expected/$1.txt" "$2"; }
 
 run_example() {
-    local name=$1 out=$build/out-$1.txt server
+    local name=$1 out=$build/out-$1.txt server listener
     case $name in
     progress_server | demo_*) return 0 ;; # they run with listener, and in demo.sh
     listener)
         guarded "$build/example-progress_server" > "$build/out-progress_server.txt" &
         server=$!
         wait_for_line listening "$build/out-progress_server.txt" "$server" && guarded "$build/example-listener" > "$out" &&
-            wait "$server" && same progress_server "$build/out-progress_server.txt" && same listener "$out"
+            wait "$server" && same progress_server "$build/out-progress_server.txt" && same listener "$out" || return
+        # And the other way round.
+        guarded "$build/example-listener" > "$out" &
+        listener=$!
+        wait_for_line listening "$out" "$listener" && guarded "$build/example-progress_server" > "$build/out-progress_server.txt" &&
+            wait "$listener" && same progress_server "$build/out-progress_server.txt" && same listener "$out"
         ;;
     blocking)
         mkdir -p "$build/sockets-$label"
