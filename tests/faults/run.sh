@@ -6,11 +6,12 @@
 #
 # PREFIX is where `make install` put it. The names are those of the functions `test_...` below;
 # without any, all of them run. --quick leaves most of every series out. JOBS=n is how many runs of
-# every-call go on at a time.
+# every-call go on at a time; in hostile, ATTACK_SECONDS=n is how long each attack lasts, and
+# KILLS=n how many servers are killed.
 set -uo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+usage() { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 [ $# -ge 1 ] || usage
 prefix=$(realpath -m "$1")
@@ -104,8 +105,9 @@ test_endurance() {
 # Peers that wish the server ill, while well-behaved clients must not notice.
 test_hostile() {
     compile hostile hostile.c attackers.c
-    "$build/hostile" attacks "$([ -n "$quick" ] && echo 0.15 || echo 5)" &&
-        "$build/hostile" kill "$([ -n "$quick" ] && echo 20 || echo 400)"
+    local seconds=5 kills=400
+    [ -z "$quick" ] || seconds=0.15 kills=20
+    "$build/hostile" attacks "${ATTACK_SECONDS:-$seconds}" && "$build/hostile" kill "${KILLS:-$kills}"
 }
 
 if [ -n "$minutes" ]; then
