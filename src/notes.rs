@@ -3,6 +3,9 @@
 //! A logger is somebody else's code: it may call back into the library, so it must never run
 //! under one of our locks.
 
+use std::fmt::Arguments;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use log::Level;
 
 /// Records waiting for their lock to be released.
@@ -37,7 +40,14 @@ impl Notes {
     #[cold]
     fn hand_over(self) {
         for (level, target, text) in self.0 {
-            log::log!(target: target, level, "{text}");
+            log_now(level, target, format_args!("{text}"));
         }
     }
+}
+
+/// Logs without a lock. A logger that panics (`println!` to a closed pipe does) must not take a
+/// server's loop along, which nobody could stop any more, and there is nobody to tell of it.
+pub(crate) fn log_now(level: Level, target: &'static str, text: Arguments) {
+    let log = || log::log!(target: target, level, "{text}");
+    let _ = catch_unwind(AssertUnwindSafe(log));
 }

@@ -163,7 +163,10 @@ impl Delivery {
                 }
             }
         }
-        self.spread(Load::Sealed(frame), Write::Now)?;
+        if let Err(error) = self.spread(Load::Sealed(frame), Write::Now) {
+            wait.give_up(self, true);
+            return Err(error);
+        }
         Ok((!wait.is_over()).then_some(Unfinished::Wait(wait)))
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::engine::{BATCH, RawEvent};
 use super::io::Io;
 use super::shared::{Mode, Phase, Shared, State};
-use super::waiting::BLIND;
+use super::waiting::{BLIND, look_by_the_clock};
 use crate::deferred;
 use crate::sys::{self, EpollEvent, Monotonic, Readiness, WaitFor};
 
@@ -89,15 +89,16 @@ impl<'a> Driver<'a> {
             if !shared.process.is_current() {
                 return Turn::Stopping;
             }
+            // Ahead of a cancel: a stop that a hook has asked for, nobody else carries out.
+            if self.has_ended() {
+                return Turn::Stopping;
+            }
             if !patience.polls()
                 && shared.cancels.is_pending()
                 && shared.take_cancel(&shared.lock())
                 && self.mode != Mode::Thread
             {
                 return Turn::Cancelled;
-            }
-            if self.has_ended() {
-                return Turn::Stopping;
             }
             // What a wait on the library's own thread has found is known.
             let look = self.mode != Mode::Thread && (woken || patience.polls());
@@ -156,7 +157,7 @@ impl<'a> Driver<'a> {
         if result.is_err() {
             // No memory to wait with, or a limit of the process below the number of descriptors: it
             // would try again at once, for ever.
-            std::thread::sleep(limit.unwrap_or(BLIND).min(BLIND));
+            look_by_the_clock(limit.unwrap_or(BLIND));
         }
         let interrupted = matches!(result, Ok(Readiness::Interrupted));
         !interrupted || self.shared.cancels.is_pending()

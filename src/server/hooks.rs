@@ -4,10 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use log::Level;
+
 use super::LOG;
 use super::Server;
 use super::engine::RawEvent;
 use super::shared::{Mode, Phase, Shared, State, client_id};
+use crate::notes::log_now;
 use crate::{Error, Message, Result, Status};
 
 /// A hook for a client that came or went: gets the server and the client's id.
@@ -138,7 +141,7 @@ fn run(server: &Server, mode: Mode, hook: impl FnOnce()) {
     server.shared.without_standby(mode, || {
         if catch_unwind(AssertUnwindSafe(hook)).is_err() {
             let name = server.event_name();
-            log::error!(target: LOG, "A hook of '{name}' has panicked");
+            log_now(Level::Error, LOG, format_args!("A hook of '{name}' has panicked"));
         }
     });
 }

@@ -189,6 +189,8 @@ impl Shared {
         }
         let mut driver = Driver::new(self, &state, Mode::Run);
         drop(state);
+        // What a log function has asked for that heard of the listening: this call does not end soon.
+        deferred::run();
         let mut hooks = HookCaller::new(self, Mode::Run);
         let status = loop {
             match driver.turn(Patience::Endless) {

@@ -63,6 +63,8 @@ pub(crate) struct Outbox {
     queue: VecDeque<Item>,
     /// Bytes of `rest` and of the frames in `queue`.
     bytes: usize,
+    /// Dropped frames whose gap there was no memory to note.
+    untold: u64,
 }
 
 impl Outbox {
@@ -88,6 +90,7 @@ impl Outbox {
     /// Queues frames; there is room for them.
     pub fn push(&mut self, span: Span) {
         if span.frames() > 0 {
+            self.miss(0);
             self.bytes += span.bytes().len();
             self.queue.push_back(Item::Frames(span));
         }
@@ -141,15 +144,18 @@ impl Outbox {
         }
     }
 
-    /// Notes that frames which would come next were dropped instead.
+    /// Notes that frames which would come next were dropped instead. Without memory for that they
+    /// are told of before the frames that come next.
     pub fn miss(&mut self, frames: u64) {
-        match self.queue.back_mut() {
-            _ if frames == 0 => {}
-            Some(Item::Missed(count, notice)) => {
-                *count += frames;
-                self.bytes -= notice.take().map_or(0, |notice| notice.bytes().len());
-            }
-            _ => self.queue.push_back(Item::Missed(frames, None)),
+        self.untold += frames;
+        if self.untold == 0 {
+            return;
+        }
+        if let Some(Item::Missed(count, notice)) = self.queue.back_mut() {
+            *count += std::mem::take(&mut self.untold);
+            self.bytes -= notice.take().map_or(0, |notice| notice.bytes().len());
+        } else if self.queue.try_reserve(1).is_ok() {
+            self.queue.push_back(Item::Missed(std::mem::take(&mut self.untold), None));
         }
     }
 

@@ -179,7 +179,7 @@ impl Shared {
             state.delivery.clients.clear();
             state.dismissed.clear();
         });
-        if engine.is_none() || state.is_none() {
+        if engine.is_none() || state.is_none() || self.hooks.is_locked() {
             std::mem::forget(self.clone());
         }
     }

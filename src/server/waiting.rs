@@ -75,6 +75,11 @@ impl Pace {
 /// again by the clock.
 pub(super) const BLIND: Duration = Duration::from_millis(10);
 
+/// Sleeps until then, or for so long where that is less.
+pub(super) fn look_by_the_clock(limit: Duration) {
+    sys::uncancelled(|| std::thread::sleep(limit.min(BLIND)));
+}
+
 /// One frame that waits for room in the outboxes of some clients. The thread that waits writes to
 /// them itself, so that it depends on no loop.
 pub(crate) struct Wait {
@@ -204,7 +209,7 @@ impl Wait {
         let result = sys::poll_for_room(&[cancel, wake], sockets, timeout);
         if result.is_err() {
             // Not even memory to wait with: it would try again at once, for ever.
-            std::thread::sleep(timeout.min(BLIND));
+            look_by_the_clock(timeout);
         }
         if let Some(wake) = &self.waiter.0 {
             wake.clear();

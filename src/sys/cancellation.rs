@@ -34,30 +34,33 @@ fn set_state(state: c_int) -> c_int {
     before
 }
 
-/// A socket, which is closed without being cancelled: that happens in whatever call finds that the
-/// peer has left.
-#[derive(Debug)]
-pub(crate) struct StreamSocket(ManuallyDrop<OwnedFd>);
+/// A socket of a connection, or one that listens.
+pub(crate) type StreamSocket = Descriptor;
 
-impl From<OwnedFd> for StreamSocket {
-    fn from(fd: OwnedFd) -> StreamSocket {
-        StreamSocket(ManuallyDrop::new(fd))
+/// A descriptor that is closed without being cancelled: a socket in whatever call finds that the peer
+/// has left, an event counter at the end of a send that waited.
+#[derive(Debug)]
+pub(crate) struct Descriptor(ManuallyDrop<OwnedFd>);
+
+impl From<OwnedFd> for Descriptor {
+    fn from(fd: OwnedFd) -> Descriptor {
+        Descriptor(ManuallyDrop::new(fd))
     }
 }
 
-impl AsFd for StreamSocket {
+impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
-impl AsRawFd for StreamSocket {
+impl AsRawFd for Descriptor {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
     }
 }
 
-impl Drop for StreamSocket {
+impl Drop for Descriptor {
     fn drop(&mut self) {
         // SAFETY: `drop` runs once, nothing else drops the field, and nothing touches it after this:
         // the descriptor is closed exactly once.

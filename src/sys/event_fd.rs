@@ -4,18 +4,19 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use super::cancellation::Descriptor;
 use super::{check, direct};
 
 /// Readable from `signal` until `clear`.
 #[derive(Debug)]
-pub(crate) struct EventFd(OwnedFd);
+pub(crate) struct EventFd(Descriptor);
 
 impl EventFd {
     pub fn new() -> io::Result<EventFd> {
         // SAFETY: no pointer is passed; a descriptor that is returned is new and owned by nobody.
         let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) })?;
         // SAFETY: `fd` was just made and is open, and nobody else owns it.
-        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(EventFd(unsafe { OwnedFd::from_raw_fd(fd) }.into()))
     }
 
     /// Safe in a signal handler: one write, no lock, no thread-local but `errno`, which is kept.
@@ -90,7 +91,7 @@ impl AsFd for TimerFd {
 }
 
 /// Reads the counter, which sets it back; that there was none (EAGAIN) is as good.
-fn drain(fd: &OwnedFd) {
+fn drain(fd: &impl AsRawFd) {
     let mut count: u64 = 0;
     // SAFETY: eight bytes of `count` are writable, and the descriptor is open and non-blocking.
     unsafe { direct::read(fd.as_raw_fd(), (&raw mut count).cast(), 8) };

@@ -6,7 +6,10 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use log::Level;
+
 use super::{LOG, TAKE_YOUR_OWN, file_error};
+use crate::notes::log_now;
 use crate::sys::{self, LockKind};
 use crate::{Error, Result, Status};
 
@@ -43,7 +46,8 @@ impl OwnFile {
             Err(error) => Err(error),
         };
         if let Err(error) = result {
-            log::warn!(target: LOG, "Cannot remove {}: {error}", self.path.display());
+            let path = self.path.display();
+            log_now(Level::Warn, LOG, format_args!("Cannot remove {path}: {error}"));
         }
     }
 }

@@ -210,3 +210,21 @@ TEST(a_log_function_may_free_the_server_that_logs)
     close(peer);
     CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
 }
+
+static void stop_when_it_listens(void *ctx, int level, const char *target, const char *text)
+{
+    (void)level, (void)target;
+    if (strstr(text, "listens on"))
+        CHECK_OK(sock_server_stop(ctx));
+}
+
+/* Nothing else happens that would let the stop be carried out. */
+TEST(a_log_function_stops_a_run_that_has_just_begun)
+{
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_set_log(3, stop_when_it_listens, server, NULL));
+    CHECK_OK(sock_server_run(server));
+    CHECK_INT(sock_server_is_running(server), 0);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+    sock_server_free(server);
+}

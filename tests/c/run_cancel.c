@@ -312,3 +312,60 @@ TEST(a_send_after_a_cancel_waits_asleep_for_a_started_server)
     close(peer);
     sock_server_free(server);
 }
+
+static void raise_then_stop(void *ctx, sock_server *from, const char *id)
+{
+    (void)ctx, (void)id;
+    CHECK(raise(SIGINT) == 0);
+    CHECK_OK(sock_server_stop(from));
+}
+
+static void *join_soon(void *argument)
+{
+    WAIT_FOR(sock_server_is_running(server));
+    *(sock_client **)argument = join("e", NULL);
+    return NULL;
+}
+
+/* Nobody else would carry it out. */
+TEST(a_stop_in_a_hook_is_not_lost_to_a_cancel)
+{
+    sock_client *client = NULL;
+    handle(SIGINT, cancel_handler);
+    server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_on_client_connected(server, raise_then_stop, NULL, NULL));
+    pthread_t thread = check_thread(join_soon, &client);
+    CHECK_OK(sock_server_run(server));
+    check_join(thread);
+    CHECK_STATUS(sock_server_run(server), DOTSOCK_E_CANCELLED); /* it is still pending */
+    CHECK_OK(sock_server_stop(server));
+    sock_client_free(client);
+    sock_server_free(server);
+}
+
+/* ... and frees it: then the hook's context is released, and the files are gone. */
+static void raise_then_free(void *ctx, sock_server *from, const char *id)
+{
+    (void)ctx, (void)id;
+    CHECK(raise(SIGINT) == 0);
+    sock_server_free(from);
+}
+
+static void count_drop(void *ctx) { ++*(int *)ctx; }
+
+TEST(a_free_in_a_hook_is_not_lost_to_a_cancel)
+{
+    int drops = 0;
+    sock_client *client = NULL;
+    handle(SIGINT, cancel_handler);
+    server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_on_client_connected(server, raise_then_free, &drops, count_drop));
+    pthread_t thread = check_thread(join_soon, &client);
+    CHECK_OK(sock_server_run(server));
+    check_join(thread);
+    CHECK_INT(drops, 1);
+    sock_client_free(client);
+    server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_start(server));
+    sock_server_free(server);
+}

@@ -113,6 +113,28 @@ static void *send_large(void *argument)
     return argument;
 }
 
+/* What a send waits with is given back at its end. */
+static void *send_that_waits(void *argument)
+{
+    int status;
+    do
+        status = send_padded(server, 0, 50000, argument);
+    while (status == DOTSOCK_OK);
+    CHECK_STATUS(status, DOTSOCK_E_TIMEOUT);
+    return NULL;
+}
+
+TEST(a_send_waits_for_room)
+{
+    server = start_server("e", "slow_client", "block", "client_queue_size", "200000", "send_timeout", "0.1", NULL);
+    int peer = peer_connect("e"); /* reads nothing */
+    wait_clients(server, 1);
+    rest = send_that_waits;
+    expect_cancelled(check_thread(with_a_cancel_pending, (void *)client_id(server, 0)));
+    close(peer);
+    sock_server_free(server);
+}
+
 TEST(large_messages_are_sent)
 {
     server = start_server("e", NULL);

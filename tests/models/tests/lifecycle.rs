@@ -67,16 +67,16 @@ impl Server {
         let mut woken = false;
         loop {
             let mut state = self.state.lock().unwrap();
-            if self.cancels.take(Some(&self.cancel)) {
-                state.driver = None;
-                self.changed.notify_all();
-                return Ran::Cancelled;
-            }
             if state.phase != Phase::Running {
                 state.stop_untold = false;
                 drop(state);
                 self.finish();
                 return Ran::Stopped;
+            }
+            if self.cancels.take(Some(&self.cancel)) {
+                state.driver = None;
+                self.changed.notify_all();
+                return Ran::Cancelled;
             }
             drop(state);
             if woken {
