@@ -13,11 +13,12 @@ use tempfile::TempDir;
 const SOON: Option<Duration> = Some(Duration::from_secs(20));
 const NOW: Option<Duration> = Some(Duration::ZERO);
 
-/// Refuses memory to a thread, once and for something small: what a message needs besides its frame.
+/// Refuses memory to a thread, so many times and for something small, from so many bytes on: what a
+/// message needs besides its frame, or the first places in a queue.
 struct Scarce;
 
 thread_local! {
-    static REFUSES: Cell<bool> = const { Cell::new(false) };
+    static REFUSES: Cell<(u32, usize)> = const { Cell::new((0, 0)) };
 }
 
 #[global_allocator]
@@ -26,7 +27,9 @@ static MEMORY: Scarce = Scarce;
 // SAFETY: all of it is the system's, or nothing.
 unsafe impl GlobalAlloc for Scarce {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if (64..=200).contains(&layout.size()) && REFUSES.take() {
+        let (times, from) = REFUSES.get();
+        if times > 0 && (from..=200).contains(&layout.size()) {
+            REFUSES.set((times - 1, from));
             return std::ptr::null_mut();
         }
         // SAFETY: the caller's promise.
@@ -41,9 +44,9 @@ unsafe impl GlobalAlloc for Scarce {
 
 /// What `call` says where there is no memory for a message.
 fn without_memory<R>(call: impl FnOnce() -> R) -> R {
-    REFUSES.set(true);
+    REFUSES.set((1, 64));
     let result = call();
-    assert!(!REFUSES.take(), "it needed no memory");
+    assert_eq!(REFUSES.take().0, 0, "it needed no memory");
     result
 }
 
@@ -95,4 +98,27 @@ fn a_server_drops_a_large_message_that_it_has_no_memory_for_and_goes_on() {
         let Ok(Event::Message { message, .. }) = event else { panic!("{event:?}") };
         assert_eq!(number(&message), sent);
     }
+}
+
+/// There is none to queue a message in, and none to note that it was dropped.
+#[test]
+fn a_message_for_a_slow_client_that_there_is_no_memory_to_queue_is_an_error_and_no_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Server::new(Transport::Unix, "event", &options(&directory)).unwrap();
+    server.open().unwrap();
+    let _client = UnixStream::connect(directory.path().join("event.sock")).unwrap();
+    let Ok(Event::Connected { client_id, .. }) = server.next(SOON) else { panic!("nobody came") };
+    let data = json!({ "text": "x".repeat(1000) });
+    let message = Message::new("event", MessageType::Data, &data).unwrap();
+    let error = loop {
+        REFUSES.set((u32::MAX, 96));
+        let result = server.send(&message, Some(&client_id));
+        REFUSES.take();
+        if let Err(error) = result {
+            break error;
+        }
+    };
+    assert_eq!(error.status(), Status::NoMemory);
+    assert_eq!(server.stats().messages_dropped, 1);
+    server.send(&message, Some(&client_id)).unwrap();
 }

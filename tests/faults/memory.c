@@ -193,6 +193,45 @@ static void block_and_large(void)
     finish();
 }
 
+static const char *id_of(size_t index)
+{
+    static char id[2][64];
+    sock_client_list *list = sock_server_clients(server);
+    snprintf(id[index], sizeof id[index], "%s", sock_client_list_id(list, index));
+    sock_client_list_free(list);
+    return id[index];
+}
+
+/* A broadcast that waits for one client finds no memory for another: nothing of it stays in the way. */
+static void block_and_two(void)
+{
+    enum { LEAST = 130, ROUNDS = 4 /* until the other one's queue has to grow */ };
+    begin("block", "0");
+    int fds[] = {bare_socket(), bare_socket()};
+    pump(0);
+    struct numbered what = {.from = -1, .number = 1, .size = NUMBERED_MOST};
+    size_t large = numbered_encode(bytes, &what);
+    while (sock_send_data(server, DOTSOCK_DATA, bytes, large, id_of(0)) == DOTSOCK_OK)
+        continue;
+    for (uint64_t before = queued_bytes(); queued_bytes() == before;)
+        is_fine(sock_send_json(server, DOTSOCK_DATA, "{}", id_of(1)));
+    fault_least(LEAST);
+    for (int i = 0; i < ROUNDS; i++)
+        is_fine(sock_send_data(server, DOTSOCK_DATA, bytes, large, NULL));
+    fault_least(FAULT_LARGE);
+    for (int64_t until = now_ms() + PATIENCE_MS; queued_bytes() > 0; pump(0)) {
+        for (int i = 0; i < 2; i++)
+            while (recv(fds[i], bytes, sizeof bytes, 0) > 0)
+                continue;
+        if (now_ms() > until)
+            fail("%llu bytes stay queued", (unsigned long long)queued_bytes());
+    }
+    MUST(sock_send_json(server, DOTSOCK_DATA, "{}", id_of(0)));
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    finish();
+}
+
 static void a_backlog(void)
 {
     begin("drop_oldest", "100000");
@@ -418,6 +457,7 @@ static const struct {
              {"a slow client, corked", slow_and_corked},
              {"a slow client, large messages", slow_and_large},
              {"slow clients, block, large", block_and_large},
+             {"two slow clients, block", block_and_two},
              {"a backlog", a_backlog},
              {"800 clients", many_clients},
              {"800 slow clients, block", many_slow_clients},
