@@ -405,7 +405,7 @@ impl Client {
         if self.is_forked() {
             return Err(forked());
         }
-        Ok(Guard::new(self.state.lock(), &self.wake, &self.has_next))
+        Ok(Guard::new(self.state.lock(), &self.wake, &self.has_next, self.process))
     }
 
     pub(crate) fn is_forked(&self) -> bool {

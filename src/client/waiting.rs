@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use parking_lot::MutexGuard;
 
+use super::driving::forked;
 use super::state::{Link, State};
 use super::waking::{Bed, Wake};
-use crate::sys::{self, Interest, Monotonic, Readiness, StreamSocket, WaitFor};
+use crate::sys::{self, Interest, Monotonic, Process, Readiness, StreamSocket, WaitFor};
 use crate::{Error, Message, Result, Status};
 
 /// What a call waits for.
@@ -29,6 +30,7 @@ pub(super) struct Guard<'a> {
     wake: &'a Wake,
     /// What [`Client::has_next`](super::Client::has_next) answers.
     has_next: &'a AtomicBool,
+    process: Process,
     /// Something may have changed since it was settled.
     touched: bool,
 }
@@ -38,8 +40,9 @@ impl<'a> Guard<'a> {
         state: MutexGuard<'a, State>,
         wake: &'a Wake,
         has_next: &'a AtomicBool,
+        process: Process,
     ) -> Guard<'a> {
-        Guard { state, wake, has_next, touched: false }
+        Guard { state, wake, has_next, process, touched: false }
     }
 
     #[inline(always)]
@@ -91,6 +94,9 @@ impl<'a> Guard<'a> {
         if self.sleepers.is_cancel_pending(self.wake) {
             return Ok(Readiness::Ready);
         }
+        if !self.notes.is_empty() {
+            return self.log_before_waiting();
+        }
         let plan = self.plan(purpose)?;
         let until = match (plan.until, deadline) {
             (Some(one), Some(other)) => Some(one.min(other)),
@@ -102,6 +108,20 @@ impl<'a> Guard<'a> {
         let wake = self.wake;
         self.sleepers.get_up(bed, wake);
         result.map_err(|error| Error::os(Status::Io, "Waiting for the server failed", &error))
+    }
+}
+
+impl Guard<'_> {
+    /// Whoever is in a log function is not asleep, and must not be counted so: it hears of nothing,
+    /// and those who sleep beside it would be woken for it all the time.
+    #[cold]
+    fn log_before_waiting(&mut self) -> Result<Readiness> {
+        self.unlocked(|| ());
+        if self.process.is_current() {
+            return Ok(Readiness::TimedOut);
+        }
+        // It has forked: what there is belongs to the parent.
+        Err(forked())
     }
 }
 

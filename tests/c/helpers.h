@@ -226,6 +226,14 @@ static inline sock_event *next_event(sock_server *server)
         sock_event_free(event_);                                                                             \
     } while (0)
 
+/* CLOCK_PROCESS_CPUTIME_ID or CLOCK_THREAD_CPUTIME_ID. */
+static inline double cpu_seconds(clockid_t clock)
+{
+    struct timespec time;
+    CHECK(clock_gettime(clock, &time) == 0);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
 /* Whether a descriptor is readable now. */
 static inline int readable(int fd)
 {

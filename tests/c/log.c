@@ -228,3 +228,72 @@ TEST(a_log_function_stops_a_run_that_has_just_begun)
     CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
     sock_server_free(server);
 }
+
+static int entered, released;
+
+static void stay_when_it_is_over(void *ctx, int level, const char *target, const char *text)
+{
+    (void)ctx, (void)level, (void)target;
+    if (!strstr(text, "is over") || __atomic_exchange_n(&entered, 1, __ATOMIC_SEQ_CST))
+        return;
+    while (!__atomic_load_n(&released, __ATOMIC_SEQ_CST))
+        poll(NULL, 0, 1);
+}
+
+static void *receive_in_vain(void *client)
+{
+    sock_message *message;
+    CHECK_STATUS(sock_client_recv(client, 2000, &message), DOTSOCK_E_TIMEOUT);
+    return NULL;
+}
+
+/* Whoever is in a log function hears of nothing: the others must not be woken for it all the time. */
+TEST(receivers_sleep_while_one_of_them_is_in_a_log_function)
+{
+    sock_server *server = start_server("e", NULL);
+    sock_client *client = join("e", "reconnect_delay", "0.05", NULL);
+    CHECK_OK(sock_set_log(3, stay_when_it_is_over, NULL, NULL));
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        threads[i] = check_thread(receive_in_vain, client);
+    CHECK_OK(sock_server_stop(server));
+    WAIT_FOR(__atomic_load_n(&entered, __ATOMIC_SEQ_CST));
+    double before = cpu_seconds(CLOCK_PROCESS_CPUTIME_ID);
+    poll(NULL, 0, 500);
+    CHECK(cpu_seconds(CLOCK_PROCESS_CPUTIME_ID) - before < 0.2);
+    __atomic_store_n(&released, 1, __ATOMIC_SEQ_CST);
+    for (int i = 0; i < 3; i++)
+        check_join(threads[i]);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+    sock_client_free(client);
+    sock_server_free(server);
+}
+
+static pid_t forked = -1;
+
+static void fork_when_it_is_over(void *ctx, int level, const char *target, const char *text)
+{
+    (void)ctx, (void)level, (void)target;
+    if (strstr(text, "is over") && forked < 0)
+        forked = fork();
+}
+
+TEST(a_log_function_that_forks_leaves_the_client_to_the_parent)
+{
+    sock_server *server = start_server("e", NULL);
+    sock_client *client = join("e", NULL);
+    sock_message *message;
+    int status = -1;
+    CHECK_OK(sock_set_log(3, fork_when_it_is_over, NULL, NULL));
+    CHECK_OK(sock_server_stop(server));
+    int received = sock_client_recv(client, 300, &message);
+    if (forked == 0)
+        _exit(received != DOTSOCK_E_FORKED);
+    CHECK_STATUS(received, DOTSOCK_E_TIMEOUT);
+    CHECK(forked > 0);
+    CHECK(waitpid(forked, &status, 0) == forked);
+    CHECK_INT(status, 0);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+    sock_client_free(client);
+    sock_server_free(server);
+}
