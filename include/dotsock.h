@@ -686,7 +686,10 @@ const void *sock_message_envelope(const sock_message *message, size_t *size);
  */
 const char *sock_message_data_json(const sock_message *message);
 
-/** Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps. */
+/**
+ * Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps, but
+ * without keys of it that this version does not know.
+ */
 const char *sock_message_json(const sock_message *message);
 
 /**
@@ -1179,8 +1182,9 @@ void sock_client_list_free(sock_client_list *list);
  *
  * Among the messages are some of the library's own, with a `code` in the payload:
  * {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
- * because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message",
- * says that the server accepts no messages. Don't use these codes for others, nor
+ * because this client was too slow, or where the client itself did, which had `client_queue_size`
+ * bytes untaken from earlier connections as one more ended; {"code": "send_denied"}, a
+ * DOTSOCK_ERROR with a "message", says that the server accepts no messages. Don't use these codes for others, nor
  * "max_connections", "auth" and "auth_denied", which server and client settle among themselves.
  */
 

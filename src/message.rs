@@ -1,5 +1,6 @@
 //! Messages: an envelope around a payload, immutable and shared.
 
+mod missed;
 mod serialize;
 mod shared;
 #[cfg(test)]
@@ -9,6 +10,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use missed::Missed;
 pub(crate) use serialize::serialize;
 pub(crate) use shared::Shared;
 

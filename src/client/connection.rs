@@ -42,7 +42,7 @@ pub(super) struct Connection {
     pub proven: bool,
     /// The server said that it takes no messages.
     pub denied: bool,
-    /// Earlier connections filled the inbox, so that the end of this one must not add to it.
+    /// Earlier connections filled the inbox: what is found at the end of this one counts as missed.
     pub crowded: bool,
     /// When it was made.
     pub since: Monotonic,

@@ -196,8 +196,13 @@ impl Client {
             return Ok(());
         }
         if state.target.needs_lookup() {
-            let mut target = state.target.clone();
-            if let Err(error) = state.unlocked(|| target.look_up()) {
+            let (mut target, disconnects) = (state.target.clone(), state.disconnects);
+            let found = state.unlocked(|| target.look_up());
+            if state.disconnects != disconnects {
+                // Another thread said so meanwhile.
+                return Err(state.closed());
+            }
+            if let Err(error) = found {
                 state.told = false;
                 return Err(error);
             }

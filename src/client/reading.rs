@@ -3,7 +3,8 @@
 use super::connection::{Next, Overdue, Read};
 use super::inbox::Arrived;
 use super::state::{Ending, Link, State};
-use crate::{Error, Message, Result};
+use crate::message::{self, Missed};
+use crate::{Error, Message, MessageType, Result};
 
 impl State {
     /// The next message, where there is nothing else to do, and whether others follow it; see
@@ -33,6 +34,11 @@ impl State {
     }
 
     fn next_arrived(&mut self) -> Result<Option<Arrived>> {
+        if let Some(count) = self.inbox.missed() {
+            let notice = self.missed_notice(count)?;
+            self.inbox.forget_missed();
+            return Ok(Some(Arrived::Message(notice)));
+        }
         if let Some(arrived) = self.inbox.pop() {
             return Ok(Some(arrived));
         }
@@ -41,6 +47,14 @@ impl State {
         }
         // What followed the last message may have been an end.
         Ok(self.inbox.pop())
+    }
+
+    /// What tells the receiver that so many messages were dropped.
+    #[cold]
+    fn missed_notice(&mut self, count: u64) -> Result<Message> {
+        let data = message::serialize(&Missed::new(count))?;
+        let stamp = self.stamper.now();
+        Message::compose(&self.event_name, MessageType::Control, &data, &stamp)
     }
 
     /// The next message out of what was read from the socket.
@@ -83,6 +97,14 @@ impl State {
                 None => return Ok(()),
             }
         }
+    }
+
+    /// Drops all messages that were read, and notes how many.
+    pub fn miss_all(&mut self) -> Result<()> {
+        while self.take_message()?.is_some() {
+            self.inbox.miss()?;
+        }
+        Ok(())
     }
 
     /// Reads once, without waiting; `false` when nothing was there.

@@ -222,21 +222,25 @@ impl State {
     /// Ends the connection after reading what had arrived on it to its end.
     #[cold]
     pub fn lose(&mut self, reason: String) -> Result<()> {
+        self.decode_all()?;
         let mut read = 0;
         loop {
-            self.decode_all()?;
             let Link::Up(connection) = &mut self.link else {
                 return Ok(());
             };
             // One that takes nothing any more may still send, and without end.
             let has_end = read < self.settings.client_queue_size
                 || sys::peer_has_left(connection.socket.as_fd());
-            if connection.crowded || !has_end {
+            if !has_end {
                 break;
             }
             match connection.read(&self.settings, &mut self.stats)? {
                 Read::Bytes(count) => read += count,
                 Read::Nothing | Read::End(_) => break,
+            }
+            match connection.crowded {
+                true => self.miss_all()?,
+                false => self.decode_all()?,
             }
         }
         self.end(Ending::Lost(reason));

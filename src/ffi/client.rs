@@ -10,8 +10,9 @@
 //!
 //! Among the messages are some of the library's own, with a `code` in the payload:
 //! {"code": "missed", "count": n}, a DOTSOCK_CONTROL, stands where the server dropped n messages
-//! because this client was too slow; {"code": "send_denied"}, a DOTSOCK_ERROR with a "message",
-//! says that the server accepts no messages. Don't use these codes for others, nor
+//! because this client was too slow, or where the client itself did, which had `client_queue_size`
+//! bytes untaken from earlier connections as one more ended; {"code": "send_denied"}, a
+//! DOTSOCK_ERROR with a "message", says that the server accepts no messages. Don't use these codes for others, nor
 //! "max_connections", "auth" and "auth_denied", which server and client settle among themselves.
 
 use std::ffi::{CString, c_char, c_int, c_void};

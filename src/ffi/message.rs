@@ -239,7 +239,8 @@ pub unsafe extern "C" fn sock_message_data_json(message: *const sock_message) ->
     unsafe { json(message, Inner::data_json_c) }
 }
 
-/// Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps.
+/// Like sock_message_data_json(), of the whole envelope: with event name, type and timestamps, but
+/// without keys of it that this version does not know.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn sock_message_json(message: *const sock_message) -> *const c_char {
     // SAFETY: the header asks for a live message or NULL.

@@ -10,6 +10,7 @@ use super::burst::TAIL;
 use super::io::{Command, Io};
 use super::outbox::Sent;
 use super::segment::{Batch, Segment};
+use crate::message::Missed;
 use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::sys::{Monotonic, STARVED, WallClock};
@@ -108,12 +109,7 @@ impl Common {
 
     /// The frame that tells a client how many messages it has missed; `None` without memory.
     pub fn missed_notice(&mut self, count: u64) -> Option<Segment> {
-        #[derive(Serialize)]
-        struct Missed {
-            code: &'static str,
-            count: u64,
-        }
-        self.notice(MessageType::Control, &Missed { code: "missed", count })
+        self.notice(MessageType::Control, &Missed::new(count))
     }
 
     /// A frame of the library's own making.

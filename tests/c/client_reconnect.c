@@ -197,3 +197,29 @@ TEST(attempts_are_paced)
     sock_client_free(client);
     close(listener);
 }
+
+/* While `client_queue_size` bytes wait to be taken there is no place for what later connections
+ * brought: it is dropped, and the receiver is told how much that was, and where. */
+TEST(what_a_full_client_finds_at_the_end_of_a_connection_is_announced_as_missed)
+{
+    int listener = peer_listen("e");
+    sock_client *client = join("e", "client_queue_size", "100", NULL);
+    int peer = peer_accept(listener), next = 1;
+    for (int lost = 0; lost < 3; lost++) {
+        for (int n = 0; n <= lost; n++)
+            peer_send_json(peer, "e", numbered(next++));
+        close(peer);
+        CHECK_OK(sock_client_send_json(client, DOTSOCK_DATA, "{}")); /* connects again */
+        peer = peer_accept(listener);
+    }
+    peer_send_json(peer, "e", numbered(next));
+    EXPECT_NUMBER(client, 1);
+    sock_message *notice = take(client);
+    CHECK_INT(sock_message_type(notice), DOTSOCK_CONTROL);
+    CHECK_INT(missed_count(notice), next - 2);
+    sock_message_free(notice);
+    EXPECT_NUMBER(client, next);
+    close(peer);
+    close(listener);
+    sock_client_free(client);
+}
