@@ -5,8 +5,11 @@
 
 use std::fmt::Arguments;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use log::Level;
+
+use crate::sys::Monotonic;
 
 /// Records waiting for their lock to be released.
 #[derive(Default)]
@@ -42,6 +45,29 @@ impl Notes {
         for (level, target, text) in self.0 {
             log_now(level, target, format_args!("{text}"));
         }
+    }
+}
+
+/// Keeps a record that a peer can cause at will from filling the log: one a second is let through.
+#[derive(Debug, Default)]
+pub(crate) struct Limit {
+    last: Option<Monotonic>,
+    left_out: u64,
+}
+
+impl Limit {
+    /// If a record is due now: what to say behind it of those that were left out before.
+    pub fn admit(&mut self) -> Option<String> {
+        let now = Monotonic::coarse();
+        if self.last.is_some_and(|last| now.since(last) < Duration::from_secs(1)) {
+            self.left_out += 1;
+            return None;
+        }
+        self.last = Some(now);
+        Some(match std::mem::take(&mut self.left_out) {
+            0 => String::new(),
+            count => format!(" ({count} like it since the last one that was logged)"),
+        })
     }
 }
 

@@ -127,9 +127,11 @@ impl Engine {
     ) {
         count(&shared.counters.rejected, 1);
         let peer = recipient.peer;
-        self.notes.add(Level::Warn, LOG, || {
-            format!("{peer} is refused ({}): {}", notice.code, notice.message)
-        });
+        if let Some(others) = self.refused_limit.admit() {
+            self.notes.add(Level::Warn, LOG, || {
+                format!("{peer} is refused ({}): {}{others}", notice.code, notice.message)
+            });
+        }
         let mut state = shared.lock_in_engine();
         let common = &mut state.delivery.common;
         if let Some(frame) = common.notice(MessageType::Error, &notice) {

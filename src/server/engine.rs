@@ -14,7 +14,7 @@ use super::gate::Gate;
 use super::io::{Command, Io, token};
 use super::shared::Shared;
 use crate::Message;
-use crate::notes::Notes;
+use crate::notes::{Limit, Notes};
 use crate::sys::{self, EpollEvent, Monotonic};
 use crate::transport::Listener;
 
@@ -57,6 +57,9 @@ pub(crate) struct Engine {
     pub(super) notes: Notes,
     /// When the lack of descriptors was last complained about.
     pub(super) complained: Option<Monotonic>,
+    /// Of what is logged of malformed frames, and of those that are turned away.
+    pub(super) malformed_limit: Limit,
+    pub(super) refused_limit: Limit,
     /// Refused clients that are being told so.
     pub(super) refusals: usize,
     /// Where connections wait until they have shown their token, if there is one to show.
@@ -81,6 +84,8 @@ impl Engine {
             ready_end: 0,
             notes: Notes::default(),
             complained: None,
+            malformed_limit: Limit::default(),
+            refused_limit: Limit::default(),
             refusals: 0,
             gate,
         }

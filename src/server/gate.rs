@@ -121,9 +121,14 @@ impl Engine {
         let Some(recipient) = self.take_visitor(id, shared) else { return };
         count(&shared.counters.rejected, 1);
         let peer = recipient.peer;
-        self.notes.add(Level::Warn, LOG, || {
-            format!("{peer} is closed: more than {MOST_VISITORS} connections wait to show a token")
-        });
+        if let Some(others) = self.refused_limit.admit() {
+            self.notes.add(Level::Warn, LOG, || {
+                format!(
+                    "{peer} is closed: more than {MOST_VISITORS} connections wait to show a \
+                     token{others}"
+                )
+            });
+        }
         // A forked child may have the socket open, too: closing alone would not end it.
         sys::shut_down(recipient.fd());
     }

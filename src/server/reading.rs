@@ -110,9 +110,11 @@ impl Engine {
             };
             let peer = connection.peer;
             count(&shared.counters.malformed, 1);
-            self.notes.add(Level::Warn, LOG, || {
-                format!("A frame of {body} bytes from {peer} is dropped: {reason}")
-            });
+            if let Some(others) = self.malformed_limit.admit() {
+                self.notes.add(Level::Warn, LOG, || {
+                    format!("A frame of {body} bytes from {peer} is dropped: {reason}{others}")
+                });
+            }
         }
     }
 

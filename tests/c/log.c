@@ -297,3 +297,23 @@ TEST(a_log_function_that_forks_leaves_the_client_to_the_parent)
     sock_client_free(client);
     sock_server_free(server);
 }
+
+/* What a peer can cause at will does not fill the log; how much that was is counted. */
+TEST(a_flood_of_malformed_frames_is_logged_once_a_second)
+{
+    enum { FRAMES = 2000 };
+    static const unsigned char frames[4 * FRAMES]; /* of no bytes each */
+    struct lines lines = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    sock_server *server = start_server("e", NULL);
+    CHECK_OK(sock_set_log(2, keep, &lines, NULL));
+    int64_t before = check_now();
+    int peer = peer_connect("e");
+    peer_send(peer, frames, sizeof frames);
+    WAIT_FOR(stat_of(server, "malformed") == FRAMES);
+    int64_t seconds = (check_now() - before) / 1000 + 1;
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+    CHECK(has(&lines, "is dropped"));
+    CHECK(lines.count >= 1 && lines.count <= seconds);
+    close(peer);
+    sock_server_free(server);
+}
