@@ -51,7 +51,7 @@ impl Engine {
     #[cold]
     pub(super) fn accept(&mut self, shared: &Shared) {
         for _ in 0..BATCH {
-            let Some(listener) = &self.listener else { return };
+            let Some(listener) = self.listener.as_ref().filter(|_| !self.resting) else { return };
             if self.gate.as_ref().is_some_and(Gate::is_crowded) {
                 return self.rest(CROWDED);
             }
@@ -88,16 +88,15 @@ impl Engine {
             drop(state);
             return self.refuse(id, socket, peer, shared);
         }
-        let delivery = &mut state.delivery;
-        delivery.admit(id, socket.clone(), peer, crate::timestamp::timestamp_ms());
-        let write = delivery.clients.get(&id).is_some_and(Recipient::is_watched);
-        if let Err(error) = self.io.epoll.add(socket.as_fd(), Interest { read: true, write }, id) {
-            if let Some(mut recipient) = delivery.remove(id) {
-                recipient.give_up(id, &mut delivery.common);
-            }
+        // First of all: who cannot be watched is to get nothing of what waits for a client.
+        if let Err(error) = self.io.epoll.add(socket.as_fd(), Interest::READ, id) {
             drop(state);
+            // A forked child may have the socket open, too: closing alone would not end it.
+            sys::shut_down(socket.as_fd());
             return self.pause(&error);
         }
+        let now = crate::timestamp::timestamp_ms();
+        state.delivery.admit(id, socket.clone(), peer, now);
         drop(state);
         count(&shared.counters.connections, 1);
         self.notes
@@ -174,12 +173,14 @@ impl Engine {
     fn rest(&mut self, time: Duration) {
         let Some(listener) = &self.listener else { return };
         if self.io.epoll.remove(listener.socket()).is_ok() {
+            self.resting = true;
             self.deadlines.insert((Monotonic::now().after(time), LISTEN_AGAIN));
         }
     }
 
     pub(super) fn listen_again(&mut self) {
-        if self.listen().is_err() {
+        self.resting = self.listen().is_err();
+        if self.resting {
             self.deadlines.insert((Monotonic::now().after(PAUSE), LISTEN_AGAIN));
         }
     }

@@ -39,6 +39,8 @@ pub(crate) struct Engine {
     pub(super) io: Arc<Io>,
     /// Taken away when the server stops.
     pub(super) listener: Option<Listener>,
+    /// Nobody is accepted for a while.
+    pub(super) resting: bool,
     pub(super) connections: BTreeMap<u64, Connection>,
     pub(super) farewells: BTreeMap<u64, Farewell>,
     /// Moments at which a client (or the listener) has to be looked at, soonest first.
@@ -71,6 +73,7 @@ impl Engine {
         Engine {
             io,
             listener: Some(listener),
+            resting: false,
             connections: BTreeMap::new(),
             farewells: BTreeMap::new(),
             deadlines: BTreeSet::new(),
