@@ -42,7 +42,8 @@ pub(super) struct Connection {
     pub proven: bool,
     /// The server said that it takes no messages.
     pub denied: bool,
-    /// Earlier connections filled the inbox: what is found at the end of this one counts as missed.
+    /// Earlier connections filled the inbox: as long as it is full, what is found at the end of this
+    /// one counts as missed.
     pub crowded: bool,
     /// When it was made.
     pub since: Monotonic,

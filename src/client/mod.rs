@@ -203,7 +203,10 @@ impl Client {
                 return Err(state.closed());
             }
             if let Err(error) = found {
-                state.told = false;
+                // Another thread may have connected meanwhile, by an address that was known.
+                if let Link::Down = state.link {
+                    state.told = false;
+                }
                 return Err(error);
             }
             state.target = target;

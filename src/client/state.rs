@@ -238,9 +238,10 @@ impl State {
                 Read::Bytes(count) => read += count,
                 Read::Nothing | Read::End(_) => break,
             }
-            match connection.crowded {
-                true => self.miss_all()?,
-                false => self.decode_all()?,
+            if connection.crowded && self.inbox.bytes() >= self.settings.client_queue_size {
+                self.miss_all()?;
+            } else {
+                self.decode_all()?;
             }
         }
         self.end(Ending::Lost(reason));

@@ -118,7 +118,8 @@ impl Guard<'_> {
     fn log_before_waiting(&mut self) -> Result<Readiness> {
         self.unlocked(|| ());
         if self.process.is_current() {
-            return Ok(Readiness::TimedOut);
+            // Whatever has arrived meanwhile is to be found, though the time may be up.
+            return Ok(Readiness::Ready);
         }
         // It has forked: what there is belongs to the parent.
         Err(forked())

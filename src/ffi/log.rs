@@ -126,17 +126,17 @@ fn place() -> &'static Place {
     if let Some(place) = before.filter(|place| place.process == process) {
         return place;
     }
-    let sink = before.and_then(|place| place.sink.try_write()?.take());
-    let made = Box::into_raw(Box::new(Place { process, sink: RwLock::new(sink) }));
-    match PLACE.compare_exchange(known, made, Ordering::AcqRel, Ordering::Acquire) {
-        // SAFETY: it was made above, and is never freed from now on.
-        Ok(_) => unsafe { &*made },
-        Err(other) => {
-            // SAFETY: it was made above, and nobody else has seen it.
-            drop(unsafe { Box::from_raw(made) });
-            // SAFETY: a place that another thread has published, and that is never freed.
-            unsafe { &*other }
+    let made: &Place = Box::leak(Box::new(Place { process, sink: RwLock::new(None) }));
+    // Locked until it has what it takes along: others find it as soon as it is published.
+    let mut sink = made.sink.write();
+    let new = std::ptr::from_ref(made).cast_mut();
+    match PLACE.compare_exchange(known, new, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => {
+            *sink = before.and_then(|place| place.sink.try_write()?.take());
+            made
         }
+        // SAFETY: a place that another thread has published, and that is never freed.
+        Err(other) => unsafe { &*other },
     }
 }
 

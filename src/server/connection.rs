@@ -37,7 +37,12 @@ impl Connection {
     /// Whether there is nothing to read.
     pub fn is_silent(&self) -> bool {
         let readable = (self.socket.as_fd(), WaitFor::Read);
-        matches!(sys::poll(&[readable], Some(Duration::ZERO)), Ok(Readiness::TimedOut))
+        loop {
+            match sys::poll(&[readable], Some(Duration::ZERO)) {
+                Ok(Readiness::Interrupted) => {}
+                other => return matches!(other, Ok(Readiness::TimedOut)),
+            }
+        }
     }
 
     /// Reads once, without waiting: how much, or why not; an error outside says that memory for it

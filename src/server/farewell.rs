@@ -192,6 +192,8 @@ impl Engine {
     /// Begins to close every connection.
     pub fn begin_shutdown(&mut self, keep_messages: bool, shared: &Shared) {
         self.run_commands(shared);
+        // All of them leave below, once what they have said is among the events.
+        self.connections.values_mut().for_each(|connection| connection.finishing = false);
         while let Some(id) = self.current.filter(|_| keep_messages) {
             match self.next_message(id, shared) {
                 Some(message) if self.events.try_reserve(1).is_ok() => {

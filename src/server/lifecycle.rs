@@ -226,6 +226,8 @@ impl Shared {
         state.in_next += 1;
         loop {
             let result = self.next_event(state, patience);
+            // A log function may have forked: who had the lock then does not give it back here.
+            self.check_process()?;
             // Log records are left to the engine: no logger runs between this and the return.
             let mut now = self.lock_in_engine();
             if result.as_ref().is_ok_and(|event| now.has_dismissed(event)) {

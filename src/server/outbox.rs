@@ -82,9 +82,10 @@ impl Outbox {
         self.bytes == 0 || self.bytes + frame <= limit
     }
 
-    /// Makes sure that frames can be pushed and a gap noted behind them; `false` without memory.
+    /// Makes sure that frames can be pushed, and gaps noted at the head and beside them; `false`
+    /// without memory.
     pub fn reserve(&mut self) -> bool {
-        self.queue.try_reserve(2).is_ok()
+        self.queue.try_reserve(3).is_ok()
     }
 
     /// Queues frames; there is room for them.

@@ -152,7 +152,11 @@ impl Engine {
     /// at again once that was taken.
     #[cold]
     fn end_of_speech(&mut self, id: u64, shared: &Shared) {
-        if self.connections.get(&id).is_some_and(Connection::is_silent) {
+        let has_ended = |connection: &Connection| {
+            // What has begun is to be complete in time, as ever.
+            connection.frame_due.is_none() && connection.is_silent()
+        };
+        if self.connections.get(&id).is_some_and(has_ended) {
             self.end_of_stream(id, shared);
         }
     }
@@ -228,7 +232,8 @@ impl Engine {
             ),
         };
         let frame = delivery.common.notice(MessageType::Error, &notice);
-        if let (Some(frame), Some(client)) = (frame, delivery.clients.get_mut(&id)) {
+        let client = delivery.clients.get_mut(&id).filter(|client| !client.is_broken());
+        if let (Some(frame), Some(client)) = (frame, client) {
             client.queue(id, &Arc::new(frame), &mut delivery.common);
             client.write(id, &mut delivery.common);
         }

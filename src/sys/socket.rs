@@ -300,8 +300,14 @@ pub(crate) fn peer_credentials(socket: BorrowedFd) -> io::Result<Credentials> {
 /// Whether the peer has ended its stream, however much of it is still to be read.
 pub(crate) fn peer_has_left(socket: BorrowedFd) -> bool {
     let mut entry = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLRDHUP, revents: 0 };
-    // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
-    unsafe { direct::ppoll(&mut entry, 1, Some([0, 0]), None) > 0 }
+    loop {
+        // SAFETY: `entry` is one valid pollfd; with no time to wait the call returns at once.
+        let ready = unsafe { direct::ppoll(&mut entry, 1, Some([0, 0]), None) };
+        // A signal that is pending ends it even so.
+        if ready >= 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+            return ready > 0;
+        }
+    }
 }
 
 /// Closes a descriptor in a forked child, where threads that were asleep on it in the parent left

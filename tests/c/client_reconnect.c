@@ -223,3 +223,25 @@ TEST(what_a_full_client_finds_at_the_end_of_a_connection_is_announced_as_missed)
     close(listener);
     sock_client_free(client);
 }
+
+/* That the client was full when it connected is nothing to a message that comes once it is not. */
+TEST(what_comes_once_everything_was_taken_is_not_missed)
+{
+    int listener = peer_listen("e");
+    sock_client *client = join("e", "client_queue_size", "100", NULL);
+    int peer = peer_accept(listener);
+    peer_send_json(peer, "e", numbered(1));
+    close(peer);
+    CHECK_OK(sock_client_send_json(client, DOTSOCK_DATA, "{}")); /* connects again, with a full inbox */
+    peer = peer_accept(listener);
+    EXPECT_NUMBER(client, 1);
+    peer_send_json(peer, "e", numbered(2));
+    EXPECT_NUMBER(client, 2);
+    peer_send_json(peer, "e", numbered(3));
+    close(peer);
+    CHECK_OK(sock_client_send_json(client, DOTSOCK_DATA, "{}"));
+    EXPECT_NUMBER(client, 3);
+    CHECK_INT(client_stat_of(client, "messages_received"), 3);
+    sock_client_free(client);
+    close(listener);
+}

@@ -144,6 +144,52 @@ TEST(what_a_peer_says_that_takes_nothing_any_more_is_yielded_before_its_end)
     sock_server_free(server);
 }
 
+/* A stop in between changes nothing of that. */
+TEST(what_such_a_peer_said_comes_before_its_end_when_the_server_stops)
+{
+    sock_event *event;
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_open(server));
+    int peer = peer_connect("e");
+    EXPECT_EVENT(server, DOTSOCK_CLIENT_CONNECTED);
+    CHECK(shutdown(peer, SHUT_RD) == 0);
+    for (int n = 1; n <= 3; n++)
+        peer_send_json(peer, "e", numbered(n));
+    EXPECT_EVENT(server, DOTSOCK_MESSAGE_RECEIVED);
+    CHECK_OK(sock_send_json(server, DOTSOCK_DATA, "{}", NULL));
+    CHECK_OK(sock_server_stop(server));
+    EXPECT_EVENT(server, DOTSOCK_MESSAGE_RECEIVED);
+    EXPECT_EVENT(server, DOTSOCK_MESSAGE_RECEIVED);
+    EXPECT_EVENT(server, DOTSOCK_CLIENT_DISCONNECTED);
+    CHECK_STATUS(sock_server_next(server, 0, &event), DOTSOCK_E_NOT_RUNNING);
+    close(peer);
+    sock_server_free(server);
+}
+
+/* There may be nothing to read between its pieces. */
+TEST(such_a_peer_is_not_cut_off_within_a_message)
+{
+    sock_server *server = new_server(DOTSOCK_UNIX, "e", NULL);
+    CHECK_OK(sock_server_open(server));
+    int peer = peer_connect("e");
+    EXPECT_EVENT(server, DOTSOCK_CLIENT_CONNECTED);
+    CHECK(shutdown(peer, SHUT_RD) == 0);
+    struct bytes frame = {0};
+    put_json_frame(&frame, "e", DOTSOCK_DATA, "{}");
+    peer_send(peer, frame.at, 3);
+    sock_event *event;
+    CHECK_STATUS(sock_server_next(server, 0, &event), DOTSOCK_E_TIMEOUT);
+    CHECK_OK(sock_send_json(server, DOTSOCK_DATA, "{}", NULL));
+    CHECK_STATUS(sock_server_next(server, 0, &event), DOTSOCK_E_TIMEOUT);
+    peer_send(peer, frame.at + 3, frame.size - 3);
+    EXPECT_EVENT(server, DOTSOCK_MESSAGE_RECEIVED);
+    EXPECT_EVENT(server, DOTSOCK_CLIENT_DISCONNECTED);
+    CHECK_INT(stat_of(server, "malformed"), 0);
+    free(frame.at);
+    close(peer);
+    sock_server_free(server);
+}
+
 TEST(a_disconnected_client_gets_what_is_queued)
 {
     sock_server *server = listening(0, "30");

@@ -317,3 +317,32 @@ TEST(a_flood_of_malformed_frames_is_logged_once_a_second)
     close(peer);
     sock_server_free(server);
 }
+
+static int new_peer = -1;
+
+static void serve_when_it_is_over(void *listener, int level, const char *target, const char *text)
+{
+    (void)level, (void)target;
+    if (!strstr(text, "is over"))
+        return;
+    new_peer = peer_accept(*(int *)listener);
+    peer_send_json(new_peer, "e", numbered(7));
+    poll(NULL, 0, 100); /* longer than the call that logs may take */
+}
+
+TEST(a_message_that_came_while_a_log_function_took_its_time_is_no_time_out)
+{
+    int listener = peer_listen("e");
+    sock_client *client = join("e", NULL);
+    int peer = peer_accept(listener);
+    CHECK_OK(sock_set_log(3, serve_when_it_is_over, &listener, NULL));
+    close(peer);
+    sock_message *message;
+    CHECK_OK(sock_client_recv(client, 50, &message));
+    CHECK_INT(number_of(message), 7);
+    sock_message_free(message);
+    CHECK_OK(sock_set_log(0, NULL, NULL, NULL));
+    close(new_peer);
+    close(listener);
+    sock_client_free(client);
+}
