@@ -172,32 +172,34 @@ impl Span {
         }
         let end = self.segment.range(self.first as usize..self.first as usize + 1).end;
         self.first += 1;
-        (complete as usize, Some(Rest { segment: self.segment.clone(), at: offset, end }))
+        let (at, end) = (offset as u32, end as u32);
+        (complete as usize, Some(Rest { segment: self.segment.clone(), at, end }))
     }
 }
 
-/// What is left of a frame that was partly written: it goes out before anything else.
+/// What is left of a frame that was partly written: it goes out before anything else. Its offsets are
+/// those of `ends`: every client has room for one.
 #[derive(Debug)]
 pub(crate) struct Rest {
     segment: Arc<Segment>,
-    at: usize,
-    end: usize,
+    at: u32,
+    end: u32,
 }
 
 impl Rest {
     /// The rest of a frame, copied from the parts that it consists of.
     pub fn of_parts(parts: &[&[u8]]) -> Result<Rest> {
         let segment = Arc::new(Segment::of_parts(parts)?);
-        let end = segment.bytes().len();
+        let end = segment.bytes().len() as u32;
         Ok(Rest { segment, at: 0, end })
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.segment.bytes()[self.at..self.end]
+        &self.segment.bytes()[self.at as usize..self.end as usize]
     }
 
     pub fn advance(&mut self, written: usize) {
-        self.at += written;
+        self.at += written as u32;
     }
 }
 
