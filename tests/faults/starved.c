@@ -260,6 +260,34 @@ static void server_cannot_wait_for_clients(void)
     finish();
 }
 
+/* Those who wait to be let in cannot be watched: the first shows it, and the others wait. */
+static void server_cannot_watch(void)
+{
+    enum { MANY = 60 };
+    int fds[MANY];
+    doing = "many come, and none can be watched";
+    begin(DOTSOCK_UNIX, 0, "drop_oldest", "");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s/e.sock", sockets);
+    for (int i = 0; i < MANY; i++) {
+        fds[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (connect(fds[i], (struct sockaddr *)&address, sizeof address) != 0)
+            fail("connect: %m");
+    }
+    deny(CALL_EPOLL_ADD, ENOSPC, 1);
+    uint64_t clients = 0;
+    UNTIL(clients == MANY, { /* all but one, and that of begin() */
+        sock_event *event = NULL;
+        if (sock_server_next(server, 10, &event) == DOTSOCK_OK)
+            sock_event_free(event);
+        MUST(sock_server_stat(server, "clients", &clients));
+    });
+    check_attempts(5);
+    for (int i = 0; i < MANY; i++)
+        close(fds[i]);
+    finish();
+}
+
 /* One that is gone altogether, while the server still has something for it: epoll says so without
  * end, and nobody has asked it. */
 static void server_takes_leave(void)
@@ -384,6 +412,7 @@ int main(void)
     }
     server_cannot_wait();
     server_cannot_wait_for_clients();
+    server_cannot_watch();
     server_takes_leave();
     for (int threaded = 0; threaded < 2; threaded++)
         for (uint64_t message = 1; message <= 3; message++)
