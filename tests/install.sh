@@ -3,6 +3,8 @@
 # by pkg-config and CMake, shared and static, also after it was moved.
 #
 #     tests/install.sh PREFIX     PREFIX: where `make stage` has installed it
+# What a program says goes into a file before it is searched: `grep -q` leaves at its first find, and
+# a program that still writes to it then dies of SIGPIPE.
 set -euo pipefail
 
 prefix=$(realpath "$1")
@@ -13,7 +15,7 @@ export DOTSOCK_SOCKET_DIR=$work/sockets XDG_CONFIG_HOME=$work/config
 unset LD_LIBRARY_PATH PKG_CONFIG_PATH
 
 CC=${CC:-cc} CXX=${CXX:-c++}
-version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
+version=$(sed -n '/^version = /{s/.*"\(.*\)"$/\1/p;q}' Cargo.toml)
 strict=(-Wall -Wextra -Wpedantic -Wshadow -Werror)
 
 step() { echo "install: $*"; }
@@ -132,7 +134,8 @@ mkdir "$work/elsewhere"
 cp -R "$prefix" "$work/elsewhere/dotsock"
 stage=$prefix
 prefix=$work/elsewhere/dotsock
-if flags --cflags --libs | grep -qF -- "$stage"; then fail "dotsock.pc names the old place"; fi
+flags --cflags --libs > "$work/flags"
+if grep -qF -- "$stage" "$work/flags"; then fail "dotsock.pc names the old place"; fi
 # shellcheck disable=SC2046
 compile moved $(flags --libs)
 runs "$work/moved" "$prefix/lib"
@@ -152,9 +155,8 @@ grep -qx 'prefix=${pcfiledir}/../../../..' "$root/usr/lib/multi/arch/pkgconfig/d
     && grep -q '"/opt/include"' "$root/usr/lib/multi/arch/cmake/dotsock/dotsockConfig.cmake" \
     || fail "the packages name other places"
 for file in libdotsock.so libdotsock.a; do
-    if readelf --section-headers --wide "$root/usr/lib/multi/arch/$file" 2> /dev/null | grep -q '\.debug_'; then
-        fail "$file has debug information"
-    fi
+    readelf --section-headers --wide "$root/usr/lib/multi/arch/$file" > "$work/sections"
+    if grep -q '\.debug_' "$work/sections"; then fail "$file has debug information"; fi
 done
 touch "$root/opt/include/other.h"
 make --silent uninstall "${place[@]}"
@@ -171,7 +173,8 @@ for variable in PREFIX LIBDIR INCLUDEDIR DOCDIR; do
 done
 
 step "where cargo puts what it builds"
-make --dry-run --always-make build CARGO_BUILD_TARGET_DIR=/other | grep -qF -- "--target-dir '${CARGO_TARGET_DIR:-target}'" \
-    || fail "cargo may put it elsewhere"
+make --dry-run --always-make build CARGO_BUILD_TARGET_DIR=/other > "$work/commands"
+grep -qF -- "--target-dir '${CARGO_TARGET_DIR:-target}'" "$work/commands" \
+    || { cat "$work/commands" >&2; fail "cargo may put it elsewhere"; }
 
 step "all is well"
