@@ -42,6 +42,8 @@ pub(crate) struct Common {
     pub backlog: Backlog,
     pub sent: Sent,
     pub dropped: u64,
+    /// The number of the newest broadcast.
+    pub broadcasts: u64,
     /// Clients that can be written to.
     pub live: usize,
     /// Clients for whom something waits.

@@ -43,8 +43,6 @@ pub(crate) struct Delivery {
     pub burst: Burst,
     /// Broadcasts that are collected: everything else that is sent goes behind them.
     pub(super) collected: Batch,
-    /// The number of the newest broadcast.
-    broadcasts: u64,
     scratch: Batch,
     /// Clients whose sockets are full, and for whom the present sender waits a moment.
     pace: Option<Pace>,
@@ -63,6 +61,7 @@ impl Delivery {
                 notes: Notes::default(),
                 sent: Sent::default(),
                 dropped: 0,
+                broadcasts: 0,
                 live: 0,
                 behind: 0,
                 starving: None,
@@ -73,7 +72,6 @@ impl Delivery {
             },
             burst: Burst::new(),
             collected: Batch::default(),
-            broadcasts: 0,
             scratch: Batch::default(),
             pace: None,
         }
@@ -86,9 +84,9 @@ impl Delivery {
             // What was collected for clients that can't be written to any more is older.
             self.distribute(Write::Now);
             let frame = Arc::new(self.common.frame(out)?);
-            self.broadcasts += 1;
+            self.common.broadcasts += 1;
             self.retain(out, &frame);
-            self.keep(self.broadcasts, frame);
+            self.keep(self.common.broadcasts, frame);
             return Ok(None);
         }
         if self.common.settings.slow_client == SlowClient::Block && self.common.behind > 0 {
@@ -105,7 +103,7 @@ impl Delivery {
         }
         let (now, start) = (WallClock::now(), self.collected.bytes.len());
         self.common.append(out, now, &mut self.collected)?;
-        self.broadcasts += 1;
+        self.common.broadcasts += 1;
         if self.common.settings.retain_last
             && let Ok(frame) = Segment::of_parts(&[&self.collected.bytes[start..]])
         {
@@ -132,7 +130,7 @@ impl Delivery {
         self.distribute(self.unless_corked());
         let mut head = Vec::new();
         let (head, data) = self.common.parts(out, &mut head);
-        self.broadcasts += 1;
+        self.common.broadcasts += 1;
         if self.common.settings.retain_last {
             let frame = Arc::new(Segment::of_parts(&[head, data])?);
             self.retain(out, &frame);
@@ -145,7 +143,7 @@ impl Delivery {
     fn broadcast_and_wait(&mut self, out: &Outgoing, length: usize) -> Result<Option<Unfinished>> {
         self.distribute(Write::Now);
         let frame = Arc::new(self.common.frame(out)?);
-        self.broadcasts += 1;
+        self.common.broadcasts += 1;
         self.retain(out, &frame);
         let mut wait = Wait::new(frame.clone());
         for (id, client) in &mut self.clients {
@@ -173,7 +171,7 @@ impl Delivery {
     /// Remembers the newest broadcast `data` message.
     fn retain(&mut self, out: &Outgoing, frame: &Arc<Segment>) {
         if self.common.settings.retain_last && out.message_type() == MessageType::Data {
-            let entry = Entry { number: self.broadcasts, frame: frame.clone() };
+            let entry = Entry { number: self.common.broadcasts, frame: frame.clone() };
             self.common.retained = Some(entry);
         }
     }
@@ -187,10 +185,13 @@ impl Delivery {
     /// finds that none is left.
     pub(super) fn spread(&mut self, mut load: Load, write: Write) -> Result<()> {
         let frames = load.frames();
+        let first = self.common.broadcasts + 1 - frames as u64;
         let (mut reached, mut lost) = (false, 0);
         let mut result = Ok(());
         for (id, client) in &mut self.clients {
-            if client.is_broken() {
+            if let Some(end) = client.in_reach_until() {
+                // What was broadcast before that, and is only handed out now, it has missed.
+                lost += (end + 1).saturating_sub(first);
                 continue;
             }
             if !client.waiting.is_empty() {
@@ -226,7 +227,7 @@ impl Delivery {
     }
 
     fn keep_all(&mut self, segment: &Arc<Segment>) {
-        let first = self.broadcasts + 1 - segment.frames() as u64;
+        let first = self.common.broadcasts + 1 - segment.frames() as u64;
         for index in 0..segment.frames() {
             let number = first + index as u64;
             match segment.frames() {

@@ -31,8 +31,9 @@ pub(crate) struct Recipient {
     outbox: Outbox,
     /// Whether it is one of those that messages are sent to.
     listed: bool,
-    /// Nothing can be written any more; what the client said is still read.
-    broken: bool,
+    /// Nothing can be written any more; what the client said is still read. The number is that of
+    /// the newest broadcast by then.
+    broken: Option<u64>,
     /// Something waits to be written.
     behind: bool,
     /// A sender waits a moment for room in the socket, and writes then.
@@ -66,7 +67,7 @@ impl Recipient {
             reading: true,
             outbox: Outbox::default(),
             listed: true,
-            broken: false,
+            broken: None,
             behind: false,
             paced: false,
             watched: false,
@@ -84,6 +85,11 @@ impl Recipient {
     }
 
     pub fn is_broken(&self) -> bool {
+        self.broken.is_some()
+    }
+
+    /// The newest broadcast that was meant for a client that nothing can be written to any more.
+    pub fn in_reach_until(&self) -> Option<u64> {
         self.broken
     }
 
@@ -233,7 +239,7 @@ impl Recipient {
     /// Writes what the socket has room for: the rest of a begun frame, then the backlog if it is
     /// this client's, then the outbox. `false` when the client is out of reach.
     pub fn write(&mut self, id: u64, common: &mut Common) -> bool {
-        if self.broken {
+        if self.is_broken() {
             return false;
         }
         let mut sent = Sent::default();
@@ -263,7 +269,7 @@ impl Recipient {
                 common.try_again_soon();
             }
         }
-        !self.broken
+        !self.is_broken()
     }
 
     /// Ends writing to this client: what waits is dropped and counted.
@@ -279,10 +285,10 @@ impl Recipient {
         let dropped = self.outbox.clear();
         self.count_dropped(dropped, common);
         common.release_backlog(id);
-        if !self.broken && self.listed {
+        if !self.is_broken() && self.listed {
             common.live -= 1;
         }
-        self.broken = true;
+        self.broken.get_or_insert(common.broadcasts);
         self.wake_all();
         self.settle(id, false, common);
     }
@@ -310,7 +316,7 @@ impl Recipient {
     pub fn settle(&mut self, id: u64, blocked: bool, common: &mut Common) {
         let waits =
             !self.outbox.is_empty() || !self.waiting.is_empty() || common.backlog_of(id).is_some();
-        let behind = !self.broken && waits;
+        let behind = !self.is_broken() && waits;
         if behind != self.behind {
             self.behind = behind;
             match (self.listed, behind) {
@@ -331,7 +337,7 @@ impl Recipient {
     pub fn detach(&mut self, common: &mut Common) {
         self.listed = false;
         self.paced = false;
-        common.live -= usize::from(!self.broken);
+        common.live -= usize::from(!self.is_broken());
         common.behind -= usize::from(self.behind);
         self.wake_all();
         self.waiting.clear();
