@@ -21,10 +21,12 @@ export LUA_PATH="$root/bindings/lua/?.lua;$PWD/?.lua;;"
 # shellcheck disable=SC2046
 ${CC:-cc} -std=gnu11 -O1 -g -Wall -Wextra -Werror dotsock_cmd.c values.c -o "$build/c" \
     $(pkg-config --cflags --libs dotsock)
-${CARGO:-cargo} build --quiet --locked --manifest-path "$root/Cargo.toml" --example dotsock_cmd
+target=${CARGO_TARGET_DIR:-$root/target}
+${CARGO:-cargo} build --quiet --locked --manifest-path "$root/Cargo.toml" --target-dir "$target" \
+    --example dotsock_cmd
 commands=(
     "c=$build/c"
-    "rust=${CARGO_TARGET_DIR:-$root/target}/debug/examples/dotsock_cmd"
+    "rust=$target/debug/examples/dotsock_cmd"
     "lua=luajit dotsock_cmd.lua"
 )
 
