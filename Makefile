@@ -171,13 +171,14 @@ override DOCDIR := $(abspath $(DOCDIR))
 
 SHARED := libdotsock.so.$(VERSION)
 CMAKEDIR := $(LIBDIR)/cmake/dotsock
-DOCUMENTS := README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE $(wildcard docs/*.md docs/img/*.svg)
+DOCUMENTS := README.md CHANGELOG.md LICENSE-MIT LICENSE-APACHE config/settings.toml examples-c/Makefile \
+    $(wildcard docs/*.md docs/img/*.svg examples-c/*.c examples/*.rs examples-lua/*.lua)
 INSTALLED := \
     $(addprefix $(LIBDIR)/,$(SHARED) libdotsock.so.$(MAJOR) libdotsock.so libdotsock.a) \
     $(addprefix $(INCLUDEDIR)/,dotsock.h dotsock.cdef) \
     $(LIBDIR)/pkgconfig/dotsock.pc \
     $(addprefix $(CMAKEDIR)/,dotsockConfig.cmake dotsockConfigVersion.cmake) \
-    $(addprefix $(DOCDIR)/,settings.toml $(DOCUMENTS))
+    $(addprefix $(DOCDIR)/,$(DOCUMENTS))
 
 # A path as seen from another one, where both are below PREFIX: what is installed may be moved then.
 below_prefix = $(filter $(PREFIX)/%,$(1)/)
@@ -190,17 +191,15 @@ CMAKE_INCLUDEDIR = $(if $(and $(call below_prefix,$(LIBDIR)),$(call \
     below_prefix,$(INCLUDEDIR))),$(call seen_from,$(LIBDIR),$(INCLUDEDIR)),$(INCLUDEDIR))
 
 install: $(LIBRARIES)
-	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)' \
-	    '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(DOCDIR)/docs/img'
+	install -d '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(INCLUDEDIR)'
 	install -m 755 '$(RELEASE)/libdotsock.so' '$(DESTDIR)$(LIBDIR)/$(SHARED)'
 	ln -sf $(SHARED) '$(DESTDIR)$(LIBDIR)/libdotsock.so.$(MAJOR)'
 	ln -sf libdotsock.so.$(MAJOR) '$(DESTDIR)$(LIBDIR)/libdotsock.so'
 	install -m 644 '$(RELEASE)/libdotsock.a' '$(DESTDIR)$(LIBDIR)/libdotsock.a'
 	$(STRIP) --strip-debug '$(DESTDIR)$(LIBDIR)/$(SHARED)' '$(DESTDIR)$(LIBDIR)/libdotsock.a'
 	install -m 644 include/dotsock.h include/dotsock.cdef '$(DESTDIR)$(INCLUDEDIR)'
-	install -m 644 config/settings.toml '$(DESTDIR)$(DOCDIR)/settings.toml'
 	for file in $(DOCUMENTS); do \
-	    install -m 644 $$file '$(DESTDIR)$(DOCDIR)/'$$file || exit 1; \
+	    install -D -m 644 $$file '$(DESTDIR)$(DOCDIR)/'$$file || exit 1; \
 	done
 	sed -e 's|@PREFIX@|$(PC_PREFIX)|' -e 's|@LIBDIR@|$(PC_LIBDIR)|' \
 	    -e 's|@INCLUDEDIR@|$(PC_INCLUDEDIR)|' -e 's|@VERSION@|$(VERSION)|' \
@@ -217,8 +216,8 @@ install: $(LIBRARIES)
 
 uninstall:
 	rm -f $(foreach file,$(INSTALLED),'$(DESTDIR)$(file)')
-	@rmdir '$(DESTDIR)$(CMAKEDIR)' $(foreach directory,docs/img docs .,'$(DESTDIR)$(abspath \
-	    $(DOCDIR)/$(directory))') 2> /dev/null || true
+	@rmdir '$(DESTDIR)$(CMAKEDIR)' $(foreach directory,docs/img $(filter-out docs/img/ ./,$(sort \
+	    $(dir $(DOCUMENTS)))) .,'$(DESTDIR)$(abspath $(DOCDIR)/$(directory))') 2> /dev/null || true
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ]; then ldconfig || true; fi
 
 # --- Developing ----------------------------------------------------------------------------------

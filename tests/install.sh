@@ -48,7 +48,10 @@ library=$prefix/lib/libdotsock.so.$version
 step "the files"
 (cd "$prefix" && find . ! -type d | LC_ALL=C sort) > "$work/files"
 {
-    for file in README.md CHANGELOG.md LICENSE-* docs/*.md docs/img/*; do echo "./share/doc/dotsock/$file"; done
+    for file in README.md CHANGELOG.md LICENSE-* docs/*.md docs/img/* config/settings.toml \
+        examples-c/Makefile examples-c/*.c examples/*.rs examples-lua/*.lua; do
+        echo "./share/doc/dotsock/$file"
+    done
     cat << FILES
 ./include/dotsock.cdef
 ./include/dotsock.h
@@ -59,7 +62,6 @@ step "the files"
 ./lib/libdotsock.so.${version%%.*}
 ./lib/libdotsock.so.$version
 ./lib/pkgconfig/dotsock.pc
-./share/doc/dotsock/settings.toml
 FILES
 } | LC_ALL=C sort > "$work/expected"
 same "files that should not be there, or are missing" "$work/expected" "$work/files"
@@ -115,6 +117,12 @@ runs "$work/shared" "$prefix/lib"
 runs "$work/own_sock_send" "$prefix/lib"
 runs "$work/static"
 runs "$work/wholly_static"
+
+step "the examples, as they are installed"
+mkdir "$work/examples"
+make --silent -C "$prefix/share/doc/dotsock/examples-c" OUT="$work/examples" CC="$CC" \
+    PKG_CONFIG_PATH="$prefix/lib/pkgconfig"
+[ -x "$work/examples/listener" ] || fail "no listener was built"
 
 step "CMake: shared, static, other versions"
 configure() {
