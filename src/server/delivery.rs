@@ -185,13 +185,12 @@ impl Delivery {
     /// finds that none is left.
     pub(super) fn spread(&mut self, mut load: Load, write: Write) -> Result<()> {
         let frames = load.frames();
-        let first = self.common.broadcasts + 1 - frames as u64;
         let (mut reached, mut lost) = (false, 0);
         let mut result = Ok(());
         for (id, client) in &mut self.clients {
             if let Some(end) = client.in_reach_until() {
                 // What was broadcast before that, and is only handed out now, it has missed.
-                lost += (end + 1).saturating_sub(first);
+                lost += (end + frames as u64).saturating_sub(self.common.broadcasts);
                 continue;
             }
             if !client.waiting.is_empty() {

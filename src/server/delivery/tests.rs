@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{ErrorKind, Read};
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
@@ -125,7 +126,10 @@ impl World {
     /// It has left; what it had got by then counts as sent.
     fn close(&mut self, id: u64) {
         self.read(id, 1 << 20);
-        self.readers.get_mut(&id).unwrap().stream = None;
+        if let Some(stream) = self.readers.get_mut(&id).unwrap().stream.take() {
+            // Closed it would still be open in a process that another test forks at this moment.
+            stream.shutdown(Shutdown::Both).unwrap();
+        }
     }
 
     fn read(&mut self, id: u64, most: u64) {
