@@ -2,6 +2,7 @@
 
 mod common;
 
+use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -176,6 +177,36 @@ fn a_message_larger_than_the_queue_goes_when_nothing_else_waits() {
         let text = "x".repeat(2 << 20);
         server.broadcast(MessageType::Data, &json!({"text": text})).unwrap();
         assert_eq!(peer.hear_data()["text"].as_str().unwrap().len(), 2 << 20, "{policy}");
+    }
+}
+
+#[test]
+fn what_is_sent_to_a_client_that_has_caught_up_waits_for_nobody() {
+    for policy in ["drop_oldest", "drop_newest", "disconnect", "block"] {
+        let setup = Setup::new(&[
+            ("slow_client", policy),
+            ("client_queue_size", "50000"),
+            ("send_timeout", "0"),
+        ]);
+        let server = setup.server();
+        server.open().unwrap();
+        let mut peer = setup.peer();
+        server.next(Some(PATIENCE)).unwrap();
+        let send = |number: i64| {
+            let data = json!({"n": number, "text": text()});
+            server.unicast("client-1", MessageType::Data, &data).unwrap();
+        };
+        let mut last = 0;
+        while server.clients()[0].queued_bytes < 40_000 {
+            last += 1;
+            send(last);
+        }
+        // All of it but what the socket never had room for.
+        peer.stream.set_nonblocking(true).unwrap();
+        let mut early = Vec::new();
+        peer.stream.read_to_end(&mut early).unwrap_err();
+        send(last + 1);
+        assert_eq!(server.clients()[0].queued_bytes, 0, "{policy}");
     }
 }
 

@@ -198,7 +198,9 @@ impl Delivery {
                 continue;
             }
             if client.is_behind() || write == Write::Later {
-                match load.seal().map(|segment| client.offer(*id, &segment, &mut self.common)) {
+                let corked = write == Write::Later;
+                let common = &mut self.common;
+                match load.seal().map(|segment| client.offer(*id, &segment, corked, common)) {
                     Ok(Offer::Gone) => lost += frames as u64,
                     Ok(Offer::Taken | Offer::Refused) => reached = true,
                     Ok(Offer::NoMemory) => {
@@ -278,7 +280,7 @@ impl Delivery {
                 return Ok(Some(Unfinished::Wait(wait)));
             }
         }
-        match client.offer(id, &frame, common) {
+        match client.offer(id, &frame, corked, common) {
             Offer::Gone => Err(out_of_reach(id)),
             Offer::Refused => Err(full(id, common.settings.client_queue_size)),
             Offer::NoMemory => Err(Error::no_memory(length)),

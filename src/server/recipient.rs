@@ -106,6 +106,12 @@ impl Recipient {
         self.starved
     }
 
+    /// Whether somebody is about to write what waits: the engine, by its socket or by the clock, or
+    /// a sender.
+    fn is_looked_after(&self) -> bool {
+        self.watched || self.starved || self.paced || !self.waiting.is_empty()
+    }
+
     pub fn queued_bytes(&self) -> usize {
         self.outbox.bytes()
     }
@@ -188,8 +194,15 @@ impl Recipient {
         self.settle(id, false, common);
     }
 
-    /// Queues frames behind what waits already, or does what `slow_client` says.
-    pub fn offer(&mut self, id: u64, segment: &Arc<Segment>, common: &mut Common) -> Offer {
+    /// Queues frames behind what waits already, or does what `slow_client` says. What is `corked`
+    /// waits until there is enough of it, or the cork is lifted.
+    pub fn offer(
+        &mut self,
+        id: u64,
+        segment: &Arc<Segment>,
+        corked: bool,
+        common: &mut Common,
+    ) -> Offer {
         let (length, limit) = (segment.bytes().len(), common.settings.client_queue_size);
         if !self.has_room(length, common) && !self.write(id, common) {
             return Offer::Gone;
@@ -222,8 +235,8 @@ impl Recipient {
         }
         self.outbox.push(span);
         self.settle(id, self.watched, common);
-        // Only under a cork does something wait that nobody is about to write.
-        if !self.watched && self.waiting.is_empty() && self.outbox.bytes() >= FLUSH {
+        // Where this very call has emptied the outbox to make room, nobody else would write it.
+        if !self.is_looked_after() && (!corked || self.outbox.bytes() >= FLUSH) {
             self.write(id, common);
         }
         offer
