@@ -3,12 +3,12 @@
 mod common;
 
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, Peer, Setup, wait_for_clients, wait_until};
-use dotsock::{MessageType, Status};
+use dotsock::{Event, MessageType, Server, Status, Transport};
 use serde_json::json;
 
 fn text(size: usize) -> String {
@@ -151,4 +151,20 @@ fn a_frame_that_arrived_in_time_is_read_before_it_is_judged() {
     assert!(hears.recv_timeout(PATIENCE).unwrap() < 100);
     assert!(hears.recv_timeout(PATIENCE).unwrap() > 50_000);
     assert_eq!(server.stats().malformed, 0);
+}
+
+#[test]
+fn a_connection_that_is_reset_is_not_lingered_for() {
+    let setup = Setup::new(&[("port", "0"), ("linger", "60")]);
+    let server = Server::new(Transport::Tcp, "event", &setup.options).unwrap();
+    server.open().unwrap();
+    let peer = TcpStream::connect(server.address()).unwrap();
+    assert!(matches!(server.next(Some(PATIENCE)), Ok(Event::Connected { .. })));
+    // More than both sockets hold.
+    while server.clients()[0].queued_bytes == 0 {
+        server.broadcast(MessageType::Data, &json!({"text": text(1 << 20)})).unwrap();
+    }
+    // Closed with input that nobody read.
+    drop(peer);
+    assert!(matches!(server.next(Some(PATIENCE)), Ok(Event::Disconnected { .. })));
 }

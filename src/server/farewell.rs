@@ -78,14 +78,16 @@ impl Farewell {
                 };
             }
             self.written = true;
-            sys::shut_down_writing(self.recipient.fd());
         }
+        // Anew with each look: it fails once the connection is gone, whose bytes stay unsent for ever.
+        let is_connected = sys::shut_down_writing(self.recipient.fd());
         if !self.recipient.reading {
             // With both directions ended it would be reported as ready for ever.
             self.recipient.unwatch(common);
         }
         match self.recipient.peer {
             Peer::Unix(_) => Next::Close,
+            Peer::Tcp(_) if !is_connected => Next::Close,
             Peer::Tcp(_) if sys::unsent_bytes(self.recipient.fd()) == 0 => Next::Close,
             Peer::Tcp(_) => self.wait_until(self.due.min(Monotonic::now().after(ASK_AGAIN))),
         }

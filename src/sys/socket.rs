@@ -321,9 +321,10 @@ pub(crate) fn close_in_child(socket: std::sync::Arc<StreamSocket>) {
     unsafe { libc::close(fd) };
 }
 
-pub(crate) fn shut_down_writing(socket: BorrowedFd) {
-    // SAFETY: the socket is open; no pointer is passed. That it is not connected any more is fine.
-    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) };
+/// Ends what is written; `false` where it is not connected any more.
+pub(crate) fn shut_down_writing(socket: BorrowedFd) -> bool {
+    // SAFETY: the socket is open; no pointer is passed.
+    unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) == 0 }
 }
 
 /// Ends both directions, also where a forked child keeps the socket open.
