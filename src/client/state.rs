@@ -222,20 +222,14 @@ impl State {
     /// Ends the connection after reading what had arrived on it to its end.
     #[cold]
     pub fn lose(&mut self, reason: String) -> Result<()> {
-        self.decode_all()?;
-        let mut read = 0;
-        loop {
-            let Link::Up(connection) = &mut self.link else {
-                return Ok(());
-            };
+        if let Link::Up(connection) = &self.link {
             // One that takes nothing any more may still send, and without end.
-            let has_end = read < self.settings.client_queue_size
-                || sys::peer_has_left(connection.socket.as_fd());
-            if !has_end {
-                break;
-            }
+            sys::shut_down(connection.socket.as_fd());
+        }
+        self.decode_all()?;
+        while let Link::Up(connection) = &mut self.link {
             match connection.read(&self.settings, &mut self.stats)? {
-                Read::Bytes(count) => read += count,
+                Read::Bytes(_) => {}
                 Read::Nothing | Read::End(_) => break,
             }
             if connection.crowded && self.inbox.bytes() >= self.settings.client_queue_size {
