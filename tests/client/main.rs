@@ -10,6 +10,7 @@ mod disconnecting;
 mod forks;
 mod logging;
 mod pressure;
+mod random;
 mod receiving;
 mod reconnecting;
 mod sending;
