@@ -84,6 +84,28 @@ fn a_cleared_queue_does_not_repeat_the_retained_message() {
 }
 
 #[test]
+fn a_promised_message_that_was_never_taken_counts_as_dropped() {
+    let setup = Setup::new(&[("retain_last", "true"), ("linger", "0")]);
+    let server = setup.server();
+    server.open().unwrap();
+    for _ in 0..99 {
+        server.broadcast(MessageType::Control, &json!({"text": text(30_000)})).unwrap();
+    }
+    server.broadcast(MessageType::Data, &json!({"n": "promised"})).unwrap();
+    let peer = setup.peer();
+    assert!(matches!(server.next(Some(PATIENCE)), Ok(Event::Connected { .. })));
+    let waiting = server.queue_size();
+    server.clear_queue().unwrap();
+    assert_eq!(server.queue_size(), 1);
+    let cleared = waiting as u64 - 1;
+    drop(peer);
+    assert!(matches!(server.next(Some(PATIENCE)), Ok(Event::Disconnected { .. })));
+    assert_eq!(server.queue_size(), 0);
+    let stats = server.stats();
+    assert_eq!(stats.messages_sent + stats.messages_dropped + cleared, 100);
+}
+
+#[test]
 fn whatever_was_sent_is_in_the_counters_after_a_stop() {
     for _ in 0..20 {
         let setup = Setup::new(&[

@@ -89,10 +89,11 @@ impl Backlog {
         }
     }
 
-    pub fn remove(&mut self, number: u64) {
-        if let Ok(place) = self.entries.binary_search_by_key(&number, |entry| entry.number) {
-            self.entries.remove(place).inspect(|entry| self.bytes -= entry.frame.bytes().len());
-        }
+    /// `false` when it is not there (any more).
+    pub fn remove(&mut self, number: u64) -> bool {
+        let place = self.entries.binary_search_by_key(&number, |entry| entry.number);
+        let removed = place.ok().and_then(|place| self.entries.remove(place));
+        removed.inspect(|entry| self.bytes -= entry.frame.bytes().len()).is_some()
     }
 
     /// Writes entries that are not newer than `until` to a socket, as far as it has room. A frame

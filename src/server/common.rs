@@ -94,12 +94,13 @@ impl Common {
         self.backlog_owner.as_ref().filter(|owner| owner.id == id).map(|owner| owner.until)
     }
 
-    /// What this client has left of the backlog waits for the next one.
+    /// What this client has left of the backlog waits for the next one; a message that was put there
+    /// just for it does not.
     pub fn release_backlog(&mut self, id: u64) {
         if let Some(owner) = self.backlog_owner.take_if(|owner| owner.id == id)
             && let Some(number) = owner.lent
         {
-            self.backlog.remove(number);
+            self.dropped += u64::from(self.backlog.remove(number));
         }
     }
 
