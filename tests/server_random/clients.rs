@@ -56,7 +56,7 @@ impl World {
         let unix = self.is_unix();
         let owner = self.backlog.owner;
         let Some(id) = self.any_id() else { return };
-        if owner == Some(id) && (way == 3 || waits && self.retains) {
+        if owner == Some(id) && (way == 3 || waits) {
             return;
         }
         self.note(format_args!("part {id} {way}"));

@@ -56,7 +56,8 @@ impl World {
             for id in self.listed.clone() {
                 self.end_of(id).live.push((number, true));
             }
-            if unsure && self.server.queue_size() > 0 {
+            let expels = self.policy == "disconnect";
+            if (unsure || expels) && self.server.queue_size() > self.backlog.entries.len() {
                 self.backlog.push(number, length);
             }
             self.owed.1 += all;
