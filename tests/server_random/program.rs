@@ -140,7 +140,7 @@ impl World {
         if left > 0 {
             self.backlog.lent = promised;
         }
-        self.owed.0 -= before - left;
+        self.owed.0 = self.owed.0.saturating_sub(before - left);
         self.owed.1 -= before - left;
         self.sync();
     }
